@@ -1,0 +1,46 @@
+"""The base of all option models: one definition for CLI, job record, docs and docks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class JobOptions(BaseModel):
+    """Options of one job: frozen, no unknown names, every field with help, unit and RELION's label where it has one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class InputOptions(JobOptions):
+    """Where particles and tomograms come from: an optimisation set, or single files that override its entries."""
+
+    optimisation_set: Path | None = Field(
+        None, title="Input optimisation set", description="STAR file that names particles, tomograms and trajectories."
+    )
+    particles: Path | None = Field(None, title="Input particle set", description="particles.star; overrides the optimisation set.")
+    tomograms: Path | None = Field(None, title="Input tomogram set", description="tomograms.star; overrides the optimisation set.")
+    trajectories: Path | None = Field(None, title="Input trajectory set", description="motion.star; overrides the optimisation set.")
+
+
+def option(default: Any, help: str, *, title: str | None = None, unit: str | None = None, group: str = "Options", **bounds: Any) -> Any:
+    """Field of an option model.
+
+    Parameters
+    ----------
+    default : Any
+        Default value; `...` for a required option.
+    help : str
+        One sentence for the CLI's help and the dock's tooltip.
+    title : str, optional
+        RELION's label of the option, shown in forms.
+    unit : str, optional
+        Unit shown after the value: "Å", "px", "deg", "e/Å²".
+    group : str
+        Tab of the form and section of the help: "I/O", "Reference", "CTF", "Optimisation", "Sampling", "Compute".
+    **bounds
+        `ge`, `gt`, `le`, `lt` as in pydantic.
+    """
+    return Field(default, title=title, description=help, json_schema_extra={"unit": unit, "group": group}, **bounds)
