@@ -1,0 +1,119 @@
+"""The door to the GPU: the array namespace comes from the array, and only this module imports cupy."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from napari_subtomo.errors import DeviceError, OptionError
+
+
+def _cupy() -> ModuleType | None:
+    """cupy if it is installed and finds a device, else None."""
+    try:
+        import cupy
+
+        return cupy if cupy.cuda.runtime.getDeviceCount() > 0 else None
+    except Exception:  # a missing library or driver shows itself in many exception classes
+        return None
+
+
+def namespace(*arrays: Any) -> Any:
+    """Module (numpy or cupy) that computes on these arrays."""
+    for array in arrays:
+        if type(array).__module__.split(".")[0] == "cupy":
+            import cupy
+
+            return cupy
+    return np
+
+
+def scipy_namespace(*arrays: Any) -> Any:
+    """`scipy` or `cupyx.scipy` for these arrays (use `.special`, `.sparse`, `.ndimage` of it)."""
+    if namespace(*arrays) is np:
+        import scipy.ndimage
+        import scipy.special
+
+        return scipy
+    import cupyx.scipy.ndimage
+    import cupyx.scipy.special
+
+    return cupyx.scipy
+
+
+def to_host(array: Any) -> Any:
+    """The array as numpy array; numpy arrays are passed through."""
+    return array if namespace(array) is np else namespace(array).asnumpy(array)
+
+
+def to_device(array: Any, device: str) -> Any:
+    """The array on `device` ("cpu" or "cuda:N")."""
+    if device == "cpu":
+        return to_host(array)
+    with device_context(device):
+        import cupy
+
+        try:
+            return cupy.asarray(array)
+        except cupy.cuda.memory.OutOfMemoryError as error:
+            raise DeviceError(
+                f"GPU {device} has not enough free memory for an array of {np.asarray(array).nbytes / 2**20:.0f} MB."
+            ) from error
+
+
+def resolve_device(device: str) -> str:
+    """The device that will be used: "auto" becomes "cuda:0" where CuPy finds a GPU, else "cpu".
+
+    Raises
+    ------
+    OptionError
+        The name is none of auto, cpu, cuda, cuda:N.
+    DeviceError
+        A GPU was asked for and there is none of that number.
+    """
+    cupy = _cupy()
+    if device == "auto":
+        return "cpu" if cupy is None else "cuda:0"
+    if device == "cpu":
+        return device
+    name, _, number = device.partition(":")
+    if name != "cuda" or not (number or "0").isdigit():
+        raise OptionError(f"Expected a device auto, cpu or cuda:N, found '{device}'.")
+    if cupy is None:
+        raise DeviceError(
+            f"Expected a CUDA GPU for device '{device}', found none that CuPy can use; install the cuda12 or cuda13 extra or use --device cpu."
+        )
+    count = cupy.cuda.runtime.getDeviceCount()
+    if int(number or 0) >= count:
+        raise DeviceError(f"Expected a GPU number below {count}, found device '{device}'.")
+    return f"cuda:{int(number or 0)}"
+
+
+def device_context(device: str) -> AbstractContextManager[Any]:
+    """Context in which new arrays of the device's namespace land on it."""
+    if device == "cpu":
+        return nullcontext()
+    import cupy
+
+    context: AbstractContextManager[Any] = cupy.cuda.Device(int(device.partition(":")[2] or 0))
+    return context
+
+
+def free_bytes(device: str) -> int:
+    """Memory in bytes that a job may plan with: free GPU memory, or available main memory."""
+    if device != "cpu":
+        import cupy
+
+        with device_context(device):
+            return int(cupy.cuda.runtime.memGetInfo()[0])
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 4 * 2**30

@@ -1,0 +1,253 @@
+"""Sampling and inserting Fourier volumes at rotated points: trilinear on a 2x padded grid, with sinc² correction.
+
+A grid keeps the non-negative half of k_x in FFTW's layout: y and z wrap, k_x runs from 0 to P/2. Points are (x, y, z) in
+Fourier pixels of the unpadded box. Trilinear interpolation multiplies the real-space map by sinc²; maps are divided by it
+before sampling and after insertion. Without padding or without that division 2-6 % of the signal is lost at high shells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.numerics.backend import namespace, scipy_namespace
+from napari_subtomo.numerics.fourier import resize_centred
+
+
+@dataclass(frozen=True)
+class PaddedGrid:
+    """Padded Fourier grid of a box.
+
+    Attributes
+    ----------
+    n : int
+        Box in voxels.
+    padding : int
+        Factor by which the box is padded before the transform.
+    """
+
+    n: int
+    padding: int = 2
+
+    @property
+    def size(self) -> int:
+        """Edge P of the padded box."""
+        return self.n * self.padding
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (P, P, P // 2 + 1) of a transform."""
+        return self.size, self.size, self.size // 2 + 1
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of a transform."""
+        return int(np.prod(self.shape))
+
+    @cached_property
+    def envelope(self) -> npt.NDArray[np.float32]:
+        """The sinc² of trilinear interpolation over the box, shape (n, n, n)."""
+        line = np.sinc((np.arange(self.n) - self.n // 2) / self.size) ** 2
+        return (line[:, None, None] * line[None, :, None] * line[None, None, :]).astype(np.float32)
+
+    @cached_property
+    def radius(self) -> npt.NDArray[np.float32]:
+        """Radius of each node in Fourier pixels of the unpadded box, shape `shape`."""
+        wrapped = np.fft.fftfreq(self.size, 1 / self.size) / self.padding
+        x = np.arange(self.size // 2 + 1) / self.padding
+        squared = wrapped[:, None, None] ** 2 + wrapped[None, :, None] ** 2 + x[None, None, :] ** 2
+        return np.sqrt(squared).astype(np.float32)
+
+    @cached_property
+    def shell(self) -> npt.NDArray[np.int32]:
+        """Shell of each node (rounded radius), shape `shape`."""
+        number: npt.NDArray[np.int32] = np.floor(self.radius + 0.5).astype(np.int32)
+        return number
+
+    @cached_property
+    def multiplicity(self) -> npt.NDArray[np.float32]:
+        """How often a node counts in a sum over the whole sphere: 1 on the planes k_x = 0 and P/2, else 2."""
+        m = np.full(self.shape, 2, np.float32)
+        m[:, :, 0] = 1
+        if self.size % 2 == 0:
+            m[:, :, -1] = 1
+        return m
+
+    def transform(self, volume: Any) -> Any:
+        """Padded transform of a map, divided by the interpolation's envelope beforehand.
+
+        Parameters
+        ----------
+        volume : real array, shape (n, n, n)
+
+        Returns
+        -------
+        complex64 array of `shape`
+        """
+        xp = namespace(volume)
+        padded = resize_centred(volume / xp.asarray(self.envelope), self.size)
+        return xp.fft.rfftn(xp.fft.ifftshift(padded)).astype(xp.complex64)
+
+    def to_map(self, transform: Any) -> Any:
+        """Map of a padded transform, divided by the interpolation's envelope.
+
+        Parameters
+        ----------
+        transform : complex array of `shape`
+
+        Returns
+        -------
+        float32 array, shape (n, n, n)
+        """
+        xp = namespace(transform)
+        padded = xp.fft.fftshift(xp.fft.irfftn(transform, s=(self.size,) * 3, axes=(0, 1, 2)))
+        return (resize_centred(padded, self.n) / xp.asarray(self.envelope)).astype(xp.float32)
+
+    def symmetrise(self, sums: Any) -> Any:
+        """Sums over both Friedel mates of what was inserted for one of them.
+
+        Parameters
+        ----------
+        sums : array of `shape`, real or complex; only the plane k_x = 0 (and P/2) changes.
+
+        Returns
+        -------
+        array of `shape`
+        """
+        xp = namespace(sums)
+        out = sums.copy()
+        minus = (-xp.arange(self.size)) % self.size
+        for plane in {0, self.shape[2] - 1}:
+            mate = sums[minus][:, minus][:, :, plane]
+            out[:, :, plane] = sums[:, :, plane] + (mate.conj() if xp.iscomplexobj(sums) else mate)
+        return out
+
+    def shell_mean(self, values: Any, last_shell: int) -> Any:
+        """Mean of real node values over the whole sphere per shell 0 … last_shell, shape (last_shell + 1,)."""
+        xp = namespace(values)
+        shell, weight = xp.asarray(self.shell).ravel(), xp.asarray(self.multiplicity).ravel()
+        inside = shell <= last_shell
+        total = xp.bincount(shell[inside], (values.ravel() * weight)[inside], last_shell + 1)
+        return total / xp.maximum(xp.bincount(shell[inside], weight[inside], last_shell + 1), 1e-30)
+
+
+class Interpolation:
+    """Trilinear interpolation between a padded grid and a fixed list of points, both ways, for many volumes at once.
+
+    Parameters
+    ----------
+    grid : PaddedGrid
+    points : array, shape (m, 3)
+        (x, y, z) in Fourier pixels of the unpadded box, anywhere within the box's Nyquist sphere.
+    """
+
+    def __init__(self, grid: PaddedGrid, points: Any) -> None:
+        xp = namespace(points)
+        self.grid = grid
+        q = points.astype(xp.float32) * grid.padding
+        self.flipped = q[:, 0] < 0
+        q = xp.where(self.flipped[:, None], -q, q)
+        low = xp.floor(q)
+        fraction = q - low
+        low = low.astype(xp.int32)
+        size_x, size = grid.shape[2], grid.size
+        index = xp.empty((len(q), 8), xp.int32)
+        weight = xp.empty((len(q), 8), xp.float32)
+        for corner in range(8):
+            dx, dy, dz = corner & 1, corner >> 1 & 1, corner >> 2
+            x = xp.minimum(low[:, 0] + dx, size_x - 1)
+            y, z = (low[:, 1] + dy) % size, (low[:, 2] + dz) % size
+            index[:, corner] = (z * size + y) * size_x + x
+            weight[:, corner] = (
+                (fraction[:, 0] if dx else 1 - fraction[:, 0])
+                * (fraction[:, 1] if dy else 1 - fraction[:, 1])
+                * (fraction[:, 2] if dz else 1 - fraction[:, 2])
+            )
+        sparse = scipy_sparse(points)
+        start = xp.arange(0, 8 * len(q) + 1, 8, dtype=xp.int32)
+        self.matrix = sparse.csr_matrix((weight.ravel(), index.ravel(), start), shape=(len(q), grid.nodes))
+
+    def gather(self, volumes: Any) -> Any:
+        """Values of volumes at the points.
+
+        Parameters
+        ----------
+        volumes : array, shape (nodes, c)
+            Transforms as columns, complex64 or float32.
+
+        Returns
+        -------
+        array, shape (m, c), of the same kind
+        """
+        xp = namespace(volumes)
+        if not xp.iscomplexobj(volumes):
+            return self.matrix @ volumes
+        out = (self.matrix @ xp.ascontiguousarray(volumes).view(xp.float32)).view(xp.complex64)
+        out[self.flipped] = out[self.flipped].conj()
+        return out
+
+    def scatter(self, values: Any) -> Any:
+        """Sums on the grid's nodes of values at the points, scaled so that a node's sum is that of a lattice voxel.
+
+        A value spreads over `padding`³ nodes' worth of space, so plain sums per node would be padding³ times too small against
+        sums on the unpadded lattice, and with them every regulariser too strong; the factor is applied here, once.
+        Friedel mates are not added: see `PaddedGrid.symmetrise`.
+
+        Parameters
+        ----------
+        values : array, shape (m, c), complex64 or float32
+
+        Returns
+        -------
+        array, shape (nodes, c), of the same kind
+        """
+        xp = namespace(values)
+        scale = xp.float32(self.grid.padding**3)
+        if not xp.iscomplexobj(values):
+            return (self.matrix.T @ values) * scale
+        values = xp.where(self.flipped[:, None], values.conj(), values)
+        return (self.matrix.T @ xp.ascontiguousarray(values).view(xp.float32)).view(xp.complex64) * scale
+
+
+def scipy_sparse(array: Any) -> Any:
+    """`scipy.sparse` or `cupyx.scipy.sparse`, by the array."""
+    import importlib
+
+    return importlib.import_module(scipy_namespace(array).__name__ + ".sparse")
+
+
+def rotate_volume(volume: Any, matrix: npt.ArrayLike, shift_xyz: npt.ArrayLike = (0.0, 0.0, 0.0)) -> Any:
+    """Map whose density at `matrix·x + shift` is that of the input at x; both relative to index n // 2.
+
+    Parameters
+    ----------
+    volume : real array, shape (n, n, n)
+    matrix : array_like, shape (3, 3)
+        Acts on xyz columns.
+    shift_xyz : array_like, shape (3,)
+        Voxels.
+
+    Returns
+    -------
+    float32 array, shape (n, n, n)
+        Band-limited to the Nyquist sphere of the box.
+    """
+    xp = namespace(volume)
+    n = volume.shape[0]
+    grid = PaddedGrid(n)
+    axis = xp.arange(n) - n // 2
+    z, y, x = xp.meshgrid(axis, axis, axis, indexing="ij")
+    k = xp.stack([x.ravel(), y.ravel(), z.ravel()], axis=1).astype(xp.float32)
+    inside = (k**2).sum(1) <= (n / 2) ** 2
+    k = k[inside]
+    matrix = xp.asarray(np.asarray(matrix, dtype=np.float32))
+    values = Interpolation(grid, k @ matrix).gather(grid.transform(volume).reshape(-1, 1))[:, 0]
+    shift = xp.asarray(np.asarray(shift_xyz, dtype=np.float32))
+    transform = xp.zeros(n**3, xp.complex64)
+    transform[xp.flatnonzero(inside)] = values * xp.exp(-2j * np.pi * (k @ shift) / n).astype(xp.complex64)
+    transform = xp.fft.ifftshift(transform.reshape(n, n, n))
+    return xp.fft.fftshift(xp.fft.ifftn(transform)).real.astype(xp.float32)
