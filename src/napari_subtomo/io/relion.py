@@ -1,0 +1,282 @@
+"""RELION's column and table names: the only place where an `rln…` name is spelt."""
+
+from __future__ import annotations
+
+# --- tables ---------------------------------------------------------------------------------------------------------------
+GENERAL = "general"
+OPTICS = "optics"
+PARTICLES = "particles"
+GLOBAL = "global"
+OPTIMISATION_SET = "optimisation_set"
+
+# --- optimisation set -----------------------------------------------------------------------------------------------------
+TOMO_PARTICLES_FILE = "rlnTomoParticlesFile"
+TOMO_TOMOGRAMS_FILE = "rlnTomoTomogramsFile"
+TOMO_TRAJECTORIES_FILE = "rlnTomoTrajectoriesFile"
+TOMO_MANIFOLDS_FILE = "rlnTomoManifoldsFile"
+TOMO_REFERENCE_MAP_1 = "rlnTomoReferenceMap1File"
+TOMO_REFERENCE_MAP_2 = "rlnTomoReferenceMap2File"
+TOMO_REFERENCE_MASK = "rlnTomoReferenceMaskFile"
+TOMO_REFERENCE_FSC = "rlnTomoReferenceFscFile"
+
+# --- tomograms.star -------------------------------------------------------------------------------------------------------
+TOMO_NAME = "rlnTomoName"
+TOMO_TILT_SERIES_STAR_FILE = "rlnTomoTiltSeriesStarFile"
+VOLTAGE = "rlnVoltage"
+SPHERICAL_ABERRATION = "rlnSphericalAberration"
+AMPLITUDE_CONTRAST = "rlnAmplitudeContrast"
+MICROGRAPH_ORIGINAL_PIXEL_SIZE = "rlnMicrographOriginalPixelSize"
+MICROGRAPH_PIXEL_SIZE = "rlnMicrographPixelSize"
+TILT_SERIES_PIXEL_SIZE = "rlnTomoTiltSeriesPixelSize"
+TOMO_HAND = "rlnTomoHand"
+TOMO_IMPORT_FRACTIONAL_DOSE = "rlnTomoImportFractionalDose"
+TOMO_BINNING = "rlnTomoTomogramBinning"
+TOMO_SIZE_X = "rlnTomoSizeX"
+TOMO_SIZE_Y = "rlnTomoSizeY"
+TOMO_SIZE_Z = "rlnTomoSizeZ"
+TOMO_RECONSTRUCTED = "rlnTomoReconstructedTomogram"
+TOMO_RECONSTRUCTED_HALF1 = "rlnTomoReconstructedTomogramHalf1"
+TOMO_RECONSTRUCTED_HALF2 = "rlnTomoReconstructedTomogramHalf2"
+TOMO_RECONSTRUCTED_DENOISED = "rlnTomoReconstructedTomogramDenoised"  # what files hold
+TOMO_DENOISED = "rlnTomoDenoisedTomogram"  # what RELION's label list holds
+TOMO_DEFOCUS_SLOPE = "rlnTomoDefocusSlope"
+TOMO_TILT_SERIES_NAME = "rlnTomoTiltSeriesName"
+TOMO_FRAME_COUNT = "rlnTomoFrameCount"
+ETOMO_DIRECTIVE_FILE = "rlnEtomoDirectiveFile"
+TOMO_FIDUCIALS_STAR_FILE = "rlnTomoFiducialsStarFile"
+
+# --- tilt series ----------------------------------------------------------------------------------------------------------
+MICROGRAPH_NAME = "rlnMicrographName"
+MICROGRAPH_MOVIE_NAME = "rlnMicrographMovieName"
+MICROGRAPH_NAME_EVEN = "rlnMicrographNameEven"
+MICROGRAPH_NAME_ODD = "rlnMicrographNameOdd"
+MICROGRAPH_PRE_EXPOSURE = "rlnMicrographPreExposure"
+NOMINAL_STAGE_TILT_ANGLE = "rlnTomoNominalStageTiltAngle"
+NOMINAL_TILT_AXIS_ANGLE = "rlnTomoNominalTiltAxisAngle"
+NOMINAL_DEFOCUS = "rlnTomoNominalDefocus"
+TOMO_X_TILT = "rlnTomoXTilt"
+TOMO_Y_TILT = "rlnTomoYTilt"
+TOMO_Z_ROT = "rlnTomoZRot"
+TOMO_X_SHIFT = "rlnTomoXShiftAngst"
+TOMO_Y_SHIFT = "rlnTomoYShiftAngst"
+TOMO_PROJECTION_ROWS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ")
+TOMO_PROJECTION_W = "rlnTomoProjW"
+DEFOCUS_U = "rlnDefocusU"
+DEFOCUS_V = "rlnDefocusV"
+DEFOCUS_ANGLE = "rlnDefocusAngle"
+PHASE_SHIFT = "rlnPhaseShift"
+CTF_SCALE_FACTOR = "rlnCtfScalefactor"
+CTF_BFACTOR = "rlnCtfBfactor"
+
+# --- particles: general and optics ----------------------------------------------------------------------------------------
+ARE_2D_STACKS = "rlnTomoSubTomosAre2DStacks"
+OPTICS_GROUP = "rlnOpticsGroup"
+OPTICS_GROUP_NAME = "rlnOpticsGroupName"
+SUBTOMOGRAM_BINNING = "rlnTomoSubtomogramBinning"
+IMAGE_PIXEL_SIZE = "rlnImagePixelSize"
+IMAGE_SIZE = "rlnImageSize"
+IMAGE_DIMENSIONALITY = "rlnImageDimensionality"
+CTF_PREMULTIPLIED = "rlnCtfDataAreCtfPremultiplied"
+CTF_CORRECTED = "rlnCtfDataAreCtfCorrected"
+PIXEL_SIZE = "rlnPixelSize"
+DETECTOR_PIXEL_SIZE = "rlnDetectorPixelSize"
+MAGNIFICATION = "rlnMagnification"
+
+# --- particles ------------------------------------------------------------------------------------------------------------
+TOMO_PARTICLE_NAME = "rlnTomoParticleName"
+TOMO_PARTICLE_ID = "rlnTomoParticleId"
+CENTRED_X = "rlnCenteredCoordinateXAngst"
+CENTRED_Y = "rlnCenteredCoordinateYAngst"
+CENTRED_Z = "rlnCenteredCoordinateZAngst"
+CENTRED = (CENTRED_X, CENTRED_Y, CENTRED_Z)
+COORDINATE_X = "rlnCoordinateX"
+COORDINATE_Y = "rlnCoordinateY"
+COORDINATE_Z = "rlnCoordinateZ"
+COORDINATES = (COORDINATE_X, COORDINATE_Y, COORDINATE_Z)
+ORIGIN_X = "rlnOriginXAngst"
+ORIGIN_Y = "rlnOriginYAngst"
+ORIGIN_Z = "rlnOriginZAngst"
+ORIGINS = (ORIGIN_X, ORIGIN_Y, ORIGIN_Z)
+ORIGINS_PX = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
+ANGLE_ROT = "rlnAngleRot"
+ANGLE_TILT = "rlnAngleTilt"
+ANGLE_PSI = "rlnAnglePsi"
+ANGLES = (ANGLE_ROT, ANGLE_TILT, ANGLE_PSI)
+ANGLE_ROT_PRIOR = "rlnAngleRotPrior"
+ANGLE_TILT_PRIOR = "rlnAngleTiltPrior"
+ANGLE_PSI_PRIOR = "rlnAnglePsiPrior"
+ANGLE_PRIORS = (ANGLE_ROT_PRIOR, ANGLE_TILT_PRIOR, ANGLE_PSI_PRIOR)
+ANGLE_PSI_FLIP_RATIO = "rlnAnglePsiFlipRatio"
+SUBTOMOGRAM_ROT = "rlnTomoSubtomogramRot"
+SUBTOMOGRAM_TILT = "rlnTomoSubtomogramTilt"
+SUBTOMOGRAM_PSI = "rlnTomoSubtomogramPsi"
+SUBTOMOGRAM_ANGLES = (SUBTOMOGRAM_ROT, SUBTOMOGRAM_TILT, SUBTOMOGRAM_PSI)
+VISIBLE_FRAMES = "rlnTomoVisibleFrames"
+IMAGE_NAME = "rlnImageName"
+CTF_IMAGE = "rlnCtfImage"
+GROUP_NAME = "rlnGroupName"
+GROUP_NUMBER = "rlnGroupNumber"
+RANDOM_SUBSET = "rlnRandomSubset"
+CLASS_NUMBER = "rlnClassNumber"
+NORM_CORRECTION = "rlnNormCorrection"
+LOG_LIKELI_CONTRIBUTION = "rlnLogLikeliContribution"
+MAX_VALUE_PROB_DISTRIBUTION = "rlnMaxValueProbDistribution"
+NR_OF_SIGNIFICANT_SAMPLES = "rlnNrOfSignificantSamples"
+HELICAL_TUBE_ID = "rlnHelicalTubeID"
+HELICAL_TRACK_LENGTH = "rlnHelicalTrackLengthAngst"
+AUTOPICK_FIGURE_OF_MERIT = "rlnAutopickFigureOfMerit"
+
+# --- annotations of the picker --------------------------------------------------------------------------------------------
+SPHERE_RADIUS = "rlnSphereRadius"
+MANIFOLD_INDEX = "rlnTomoManifoldIndex"
+
+# --- model.star -----------------------------------------------------------------------------------------------------------
+MODEL_GENERAL = "model_general"
+MODEL_CLASSES = "model_classes"
+MODEL_CLASS = "model_class_{}"
+MODEL_GROUPS = "model_groups"
+MODEL_OPTICS_GROUP = "model_optics_group_{}"
+MODEL_PDF_ORIENT_CLASS = "model_pdf_orient_class_{}"
+REFERENCE_DIMENSIONALITY = "rlnReferenceDimensionality"
+DATA_DIMENSIONALITY = "rlnDataDimensionality"
+ORIGINAL_IMAGE_SIZE = "rlnOriginalImageSize"
+CURRENT_RESOLUTION = "rlnCurrentResolution"  # in Å, whatever its label text says
+CURRENT_IMAGE_SIZE = "rlnCurrentImageSize"
+PADDING_FACTOR = "rlnPaddingFactor"
+IS_HELIX = "rlnIsHelix"
+FOURIER_SPACE_INTERPOLATOR = "rlnFourierSpaceInterpolator"
+MIN_RADIUS_NN_INTERPOLATION = "rlnMinRadiusNnInterpolation"
+NR_CLASSES = "rlnNrClasses"
+NR_BODIES = "rlnNrBodies"
+NR_GROUPS = "rlnNrGroups"
+NR_OPTICS_GROUPS = "rlnNrOpticsGroups"
+TAU2_FUDGE_FACTOR = "rlnTau2FudgeFactor"
+NORM_CORRECTION_AVERAGE = "rlnNormCorrectionAverage"
+SIGMA_OFFSETS_ANGST = "rlnSigmaOffsetsAngst"
+ORIENTATIONAL_PRIOR_MODE = "rlnOrientationalPriorMode"
+SIGMA_PRIOR_ROT = "rlnSigmaPriorRotAngle"
+SIGMA_PRIOR_TILT = "rlnSigmaPriorTiltAngle"
+SIGMA_PRIOR_PSI = "rlnSigmaPriorPsiAngle"
+LOG_LIKELIHOOD = "rlnLogLikelihood"
+AVERAGE_PMAX = "rlnAveragePmax"
+REFERENCE_IMAGE = "rlnReferenceImage"
+CLASS_DISTRIBUTION = "rlnClassDistribution"
+ACCURACY_ROTATIONS = "rlnAccuracyRotations"
+ACCURACY_TRANSLATIONS_ANGST = "rlnAccuracyTranslationsAngst"
+ESTIMATED_RESOLUTION = "rlnEstimatedResolution"
+OVERALL_FOURIER_COMPLETENESS = "rlnOverallFourierCompleteness"
+SPECTRAL_INDEX = "rlnSpectralIndex"
+RESOLUTION = "rlnResolution"
+ANGSTROM_RESOLUTION = "rlnAngstromResolution"
+SSNR_MAP = "rlnSsnrMap"
+GOLD_STANDARD_FSC = "rlnGoldStandardFsc"
+FOURIER_COMPLETENESS = "rlnFourierCompleteness"
+REFERENCE_SIGMA2 = "rlnReferenceSigma2"
+REFERENCE_TAU2 = "rlnReferenceTau2"
+SPECTRAL_ORIENTABILITY = "rlnSpectralOrientabilityContribution"
+GROUP_NR_PARTICLES = "rlnGroupNrParticles"
+GROUP_SCALE_CORRECTION = "rlnGroupScaleCorrection"
+SIGMA2_NOISE = "rlnSigma2Noise"
+ORIENTATION_DISTRIBUTION = "rlnOrientationDistribution"
+
+# --- optimiser.star -------------------------------------------------------------------------------------------------------
+OPTIMISER_GENERAL = "optimiser_general"
+OUTPUT_ROOT_NAME = "rlnOutputRootName"
+MODEL_STAR_FILE = "rlnModelStarFile"
+MODEL_STAR_FILE_2 = "rlnModelStarFile2"
+EXPERIMENTAL_DATA_STAR_FILE = "rlnExperimentalDataStarFile"
+ORIENT_SAMPLING_STAR_FILE = "rlnOrientSamplingStarFile"
+CURRENT_ITERATION = "rlnCurrentIteration"
+NUMBER_OF_ITERATIONS = "rlnNumberOfIterations"
+RANDOM_SEED = "rlnRandomSeed"
+PARTICLE_DIAMETER = "rlnParticleDiameter"
+WIDTH_MASK_EDGE = "rlnWidthMaskEdge"
+SOLVENT_MASK_NAME = "rlnSolventMaskName"
+CHANGES_OPTIMAL_CLASSES = "rlnChangesOptimalClasses"  # a fraction
+CHANGES_OPTIMAL_ORIENTATIONS = "rlnChangesOptimalOrientations"
+CHANGES_OPTIMAL_OFFSETS = "rlnChangesOptimalOffsets"  # in Å
+
+# --- sampling.star --------------------------------------------------------------------------------------------------------
+SAMPLING_GENERAL = "sampling_general"
+SAMPLING_DIRECTIONS = "sampling_directions"
+IS_3D_SAMPLING = "rlnIs3DSampling"
+IS_3D_TRANSLATIONAL_SAMPLING = "rlnIs3DTranslationalSampling"
+HEALPIX_ORDER = "rlnHealpixOrder"
+SYMMETRY_GROUP = "rlnSymmetryGroup"
+TILT_ANGLE_LIMIT = "rlnTiltAngleLimit"
+PSI_STEP = "rlnPsiStep"
+OFFSET_RANGE = "rlnOffsetRange"
+OFFSET_STEP = "rlnOffsetStep"
+HELICAL_OFFSET_STEP = "rlnHelicalOffsetStep"
+SAMPLING_PERTURB_INSTANCE = "rlnSamplingPerturbInstance"
+SAMPLING_PERTURB_FACTOR = "rlnSamplingPerturbFactor"
+HEALPIX_ORDER_ORIGINAL = "rlnHealpixOrderOriginal"
+PSI_STEP_ORIGINAL = "rlnPsiStepOriginal"
+OFFSET_RANGE_ORIGINAL = "rlnOffsetRangeOriginal"
+OFFSET_STEP_ORIGINAL = "rlnOffsetStepOriginal"
+
+# --- FSC and post-processing ----------------------------------------------------------------------------------------------
+FSC = "fsc"
+FINAL_RESOLUTION = "rlnFinalResolution"
+FSC_CORRECTED = "rlnFourierShellCorrelationCorrected"
+FSC_UNMASKED_MAPS = "rlnFourierShellCorrelationUnmaskedMaps"
+FSC_MASKED_MAPS = "rlnFourierShellCorrelationMaskedMaps"
+FSC_RANDOMISED_MASKED_MAPS = "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps"
+UNFILTERED_MAP_HALF1 = "rlnUnfilteredMapHalf1"
+UNFILTERED_MAP_HALF2 = "rlnUnfilteredMapHalf2"
+MASK_NAME = "rlnMaskName"
+
+# --- pipeline -------------------------------------------------------------------------------------------------------------
+PIPELINE_GENERAL = "pipeline_general"
+PIPELINE_PROCESSES = "pipeline_processes"
+PIPELINE_NODES = "pipeline_nodes"
+PIPELINE_INPUT_EDGES = "pipeline_input_edges"
+PIPELINE_OUTPUT_EDGES = "pipeline_output_edges"
+PIPELINE_JOB_COUNTER = "rlnPipeLineJobCounter"
+PROCESS_NAME = "rlnPipeLineProcessName"
+PROCESS_ALIAS = "rlnPipeLineProcessAlias"
+PROCESS_TYPE_LABEL = "rlnPipeLineProcessTypeLabel"
+PROCESS_STATUS_LABEL = "rlnPipeLineProcessStatusLabel"
+PROCESS_TYPE = "rlnPipeLineProcessType"
+PROCESS_STATUS = "rlnPipeLineProcessStatus"
+NODE_NAME = "rlnPipeLineNodeName"
+NODE_TYPE_LABEL = "rlnPipeLineNodeTypeLabel"
+NODE_TYPE_LABEL_DEPTH = "rlnPipeLineNodeTypeLabelDepth"
+NODE_TYPE = "rlnPipeLineNodeType"
+EDGE_FROM_NODE = "rlnPipeLineEdgeFromNode"
+EDGE_PROCESS = "rlnPipeLineEdgeProcess"
+EDGE_TO_NODE = "rlnPipeLineEdgeToNode"
+JOB = "job"
+JOB_OPTIONS_VALUES = "joboptions_values"
+JOB_TYPE_LABEL = "rlnJobTypeLabel"
+JOB_IS_CONTINUE = "rlnJobIsContinue"
+JOB_IS_TOMO = "rlnJobIsTomo"
+JOB_OPTION_VARIABLE = "rlnJobOptionVariable"
+JOB_OPTION_VALUE = "rlnJobOptionValue"
+
+NOT_AVAILABLE = frozenset({"", "N/A", "None"})
+"""Texts that stand for "no such file" in a cell of paths."""
+
+PATH_LABELS = frozenset(
+    {
+        TOMO_PARTICLES_FILE,
+        TOMO_TOMOGRAMS_FILE,
+        TOMO_TRAJECTORIES_FILE,
+        TOMO_TILT_SERIES_STAR_FILE,
+        TOMO_RECONSTRUCTED,
+        TOMO_RECONSTRUCTED_HALF1,
+        TOMO_RECONSTRUCTED_HALF2,
+        TOMO_RECONSTRUCTED_DENOISED,
+        MICROGRAPH_NAME,
+        IMAGE_NAME,
+        CTF_IMAGE,
+        REFERENCE_IMAGE,
+        MODEL_STAR_FILE,
+        MODEL_STAR_FILE_2,
+        EXPERIMENTAL_DATA_STAR_FILE,
+        ORIENT_SAMPLING_STAR_FILE,
+        UNFILTERED_MAP_HALF1,
+        UNFILTERED_MAP_HALF2,
+    }
+)
+"""Columns that hold paths relative to the project folder."""
