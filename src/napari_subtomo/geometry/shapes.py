@@ -76,7 +76,7 @@ def frames_along(normals: npt.ArrayLike, in_plane: npt.ArrayLike) -> FloatArray:
     x = np.cross(helper, z)
     x /= np.linalg.norm(x, axis=-1, keepdims=True)
     frames = np.stack([x, np.cross(z, x), z], axis=-1)
-    turns: FloatArray = Rotation.from_euler("z", np.asarray(in_plane, dtype=np.float64).ravel(), degrees=True).as_matrix()
+    turns: FloatArray = Rotation.from_euler("z", np.asarray(in_plane, dtype=np.float64).reshape(-1, 1), degrees=True).as_matrix()
     return np.asarray(frames @ turns)
 
 
