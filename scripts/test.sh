@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs napari-subtomo with its tools into .venv, then runs the static checks and all tests.
+# sh scripts/test.sh [options of pytest]
+set -eu
+
+root="$(cd "$(dirname "$0")/.." && pwd)"
+. "$root/scripts/setup.sh"
+
+ensure_package dev
+cd "$root"
+export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+
+status=0
+sh scripts/check.sh || status=1
+
+# Windows need a screen. A virtual one is taken even where there is a real one, so that no test window gets in somebody's way.
+if ensure_window screen; then
+    xvfb-run -a -s "-screen 0 1600x1000x24" "$venv/bin/python" -m pytest -n auto --maxprocesses 4 --dist loadgroup "$@" || status=1
+else
+    say "tests that open windows are left out until these are installed (as root: apt-get install $missing)."
+    QT_QPA_PLATFORM=offscreen "$venv/bin/python" -m pytest -n auto --maxprocesses 4 --dist loadgroup -m "not gui" "$@" || status=1
+fi
+exit "$status"
