@@ -1,0 +1,149 @@
+"""Options of 3D classification; names and defaults are RELION's where RELION has the option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from napari_subtomo.options.base import InputOptions, option
+
+
+class EMOptions(InputOptions):
+    """What every EM job needs: reference, masks, CTF, sampling, compute."""
+
+    reference: Path = option(..., "Reference map (.mrc), or a STAR file that lists one map per class.", title="Reference map", group="I/O")
+    solvent_mask: Path | None = option(
+        None,
+        "Mask (0 to 1) that multiplies all references; without it a soft sphere of the mask diameter.",
+        title="Reference mask",
+        group="I/O",
+    )
+    absolute_greyscale: bool = option(
+        False,
+        "The reference has the grey scale of the particles; if not, the first iteration compares by normalised cross-correlation.",
+        title="Ref. map is on absolute greyscale?",
+        group="Reference",
+    )
+    resize_reference: bool = option(
+        True,
+        "Resample a reference whose box or pixel size differs from the particles'.",
+        title="Resize reference if needed?",
+        group="Reference",
+    )
+    initial_lowpass: float = option(
+        60.0,
+        "Resolution to which the reference is low-passed before the first iteration.",
+        title="Initial low-pass filter",
+        unit="Å",
+        group="Reference",
+        gt=0,
+    )
+    symmetry: str = option("C1", "Point group of the reference.", title="Symmetry", group="Reference")
+    ctf_correction: bool = option(
+        True, "Use the CTF in the model; if not, only the missing wedge.", title="Do CTF-correction?", group="CTF"
+    )
+    ignore_ctf_until_first_peak: bool = option(
+        False, "Treat the CTF as 1 below its first maximum.", title="Ignore CTFs until first peak?", group="CTF"
+    )
+    mask_diameter: float = option(
+        ...,
+        "Diameter of the spherical mask on references (and on particles if they are masked).",
+        title="Mask diameter",
+        unit="Å",
+        group="Optimisation",
+        gt=0,
+    )
+    mask_particles: bool = option(
+        False,
+        "Mask the particles in the E-step as well, with zeros outside; the maps are always made from unmasked particles.",
+        title="Mask individual particles with zeros?",
+        group="Optimisation",
+    )
+    highres_limit: float = option(
+        -1.0,
+        "Finest resolution used to compare particles with references; -1: none.",
+        title="Limit resolution E-step to",
+        unit="Å",
+        group="Optimisation",
+    )
+    align: bool = option(
+        True, "Search orientations and offsets; if not, only the class is estimated.", title="Perform image alignment?", group="Sampling"
+    )
+    angular_step: float = option(
+        7.5,
+        "Coarsest angular step; halved where the resolution of an iteration needs it.",
+        title="Angular sampling interval",
+        unit="deg",
+        group="Sampling",
+        gt=0,
+        le=60,
+    )
+    local_range: float = option(
+        -1.0,
+        "Search within this angle of each particle's input orientation (three sigma of a Gaussian prior); -1: all orientations.",
+        title="Local angular search range",
+        unit="deg",
+        group="Sampling",
+        le=180,
+    )
+    offset_range: float = option(
+        5.0, "Search radius about the input position.", title="Offset search range", unit="px", group="Sampling", ge=0
+    )
+    offset_step: float = option(1.0, "Step of the offset search.", title="Offset search step", unit="px", group="Sampling", gt=0)
+    fixed_sampling: bool = option(False, "Keep the angular and offset steps as given at every resolution.", group="Sampling")
+    folds: int = option(
+        5,
+        "A particle is compared with class differences made without its own fold; 1: with everything (RELION's way).",
+        group="Optimisation",
+        ge=1,
+        le=20,
+    )
+    noise_temperature: float = option(
+        -1.0,
+        "Factor on the noise variance in the E-step that accounts for noise correlated between Fourier voxels; -1: measured at every iteration.",
+        group="Optimisation",
+    )
+    device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Use GPU acceleration?", group="Compute")
+    threads: int = option(2, "CPU threads.", title="Number of threads", group="Compute", ge=1)
+    seed: int = option(1, "Random seed.", title="Random seed", group="Compute", ge=0)
+
+
+class ClassifyOptions(EMOptions):
+    """3D classification (Class3D)."""
+
+    classes: int = option(
+        1, "Number of classes, the empty class not counted.", title="Number of classes", group="Optimisation", ge=1, le=50
+    )
+    iterations: int = option(25, "Number of iterations.", title="Number of iterations", group="Optimisation", ge=1)
+    regularisation: float = option(
+        1.0, "Larger: more fine detail and more noise in the classes.", title="Regularisation parameter T", group="Optimisation", gt=0
+    )
+    empty_class: bool = option(
+        True, "An extra class without density takes false picks; its number follows the last real class.", group="Optimisation"
+    )
+    start: Literal["leave-one-out", "random"] = option(
+        "leave-one-out",
+        "How classes begin from one reference: leave-one-out clustering at the poses of a common average, or RELION's random assignment.",
+        group="Optimisation",
+    )
+    shrink_to: Literal["consensus", "own"] = option(
+        "consensus",
+        "What the references of the E-step are regularised towards: the common average, or zero (RELION's way).",
+        group="Optimisation",
+    )
+    consensus_iterations: int = option(
+        5, "Iterations with one common class before the classes begin (start leave-one-out).", group="Optimisation", ge=1
+    )
+    restarts: int = option(
+        8, "Random starts of the leave-one-out clustering; the partition most of them agree on is taken.", group="Optimisation", ge=1
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> ClassifyOptions:
+        if self.align and self.offset_range > 0 and self.offset_step > 2 * self.offset_range:
+            raise ValueError(
+                f"expected an offset step of at most twice the offset range ({self.offset_range} px), found {self.offset_step} px; choose a smaller step"
+            )
+        return self
