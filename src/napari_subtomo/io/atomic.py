@@ -31,7 +31,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror or error}; check that the folder exists, is writable and has space.") from error
+        raise InputError(
+            f"Cannot write {path}: {error.strerror or error}; check that the folder exists, is writable and has space."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

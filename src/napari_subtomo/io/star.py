@@ -298,7 +298,8 @@ def parse_star(text: str, path: Path | None = None) -> StarFile:
     source = str(path) if path else "the text"
     tables, trailer = startext.parse(text, source)
     blocks = tuple(
-        StarBlock(t.name, t.kind, dict(zip(t.labels, t.columns, strict=True)), tuple(t.comments), tuple(t.notes), str(path or "")) for t in tables
+        StarBlock(t.name, t.kind, dict(zip(t.labels, t.columns, strict=True)), tuple(t.comments), tuple(t.notes), str(path or ""))
+        for t in tables
     )
     return StarFile(blocks, path, tuple(trailer))
 

@@ -13,9 +13,7 @@ from typing import Literal
 
 from napari_subtomo.errors import FileFormatError, InputError
 
-_TOKEN = re.compile(
-    r"""[ \t]*(?:"((?:[^"]|"(?![ \t]|$))*)"(?=[ \t]|$)|'((?:[^']|'(?![ \t]|$))*)'(?=[ \t]|$)|(\#.*)|(["'].*)|([^ \t]+))"""
-)
+_TOKEN = re.compile(r"""[ \t]*(?:"((?:[^"]|"(?![ \t]|$))*)"(?=[ \t]|$)|'((?:[^']|'(?![ \t]|$))*)'(?=[ \t]|$)|(\#.*)|(["'].*)|([^ \t]+))""")
 _UNUSUAL = re.compile(r"[^\x00-\x7f]|[\x0b\x0c\x1c-\x1f]")  # what str.split() takes for white space and STAR does not
 _NUMBER_START = frozenset("0123456789-+.")
 _NOT_FINITE = frozenset({"inf", "nan"})

@@ -75,7 +75,9 @@ class TomogramSet:
             return self.names.index(name)
         except ValueError:
             found = ", ".join(self.names[:10]) + (" ..." if len(self) > 10 else "")
-            raise InputError(f"Expected the tomogram {name} in {self.path or 'the tomogram set'}, found {found or 'no tomograms'}.") from None
+            raise InputError(
+                f"Expected the tomogram {name} in {self.path or 'the tomogram set'}, found {found or 'no tomograms'}."
+            ) from None
 
     def _tomogram(self, row: int) -> Tomogram:
         table = self.table
@@ -188,7 +190,9 @@ def read_tilt_series(block: StarBlock, project: Project, name: str) -> TiltSerie
         x_tilt, y_tilt, z_rot = _angles_of_matrices(block)
         x_shift = y_shift = np.full(n, np.nan)
     else:
-        raise FileFormatError(f"Expected aligned tilt angles (_{relion.TOMO_Y_TILT}) in {block.where}, found none; align the tilt series first.")
+        raise FileFormatError(
+            f"Expected aligned tilt angles (_{relion.TOMO_Y_TILT}) in {block.where}, found none; align the tilt series first."
+        )
     images = block.columns.get(relion.MICROGRAPH_NAME, ())
     defocus_u = column(relion.DEFOCUS_U, np.nan)
     return TiltSeries(
