@@ -1,0 +1,191 @@
+"""Read subtomograms: RELION 5 pseudo-subtomograms (data and weights) and RELION 3.1 volumes with a 3D CTF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.data.subtomograms import Subtomogram, SubtomogramBlock, SubtomogramLabels
+from napari_subtomo.errors import FileFormatError, InputError, SubtomoError
+from napari_subtomo.io import relion
+from napari_subtomo.io.mrc import mrc_header, read_mrc, require_finite
+from napari_subtomo.io.particles import ParticleSet
+from napari_subtomo.io.project import Project
+from napari_subtomo.numerics.fourier import full_to_half
+
+FloatVolume = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FileSubtomograms:
+    """A source (`SubtomogramSource`) that reads each particle from its files when it is asked for; holds paths and no open file.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Particle names, for error sentences.
+    data_paths, weight_paths : tuple of Path
+        Absolute.
+    premultiplied : tuple of bool
+        Whether the optics group says that the data are multiplied with their CTF.
+    box : int
+        Voxels.
+    pixel_size : float
+        Å.
+    labels : SubtomogramLabels
+    """
+
+    names: tuple[str, ...]
+    data_paths: tuple[Path, ...]
+    weight_paths: tuple[Path, ...]
+    premultiplied: tuple[bool, ...]
+    box: int
+    pixel_size: float
+    labels: SubtomogramLabels
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return len(self.names)
+
+    @property
+    def half_sets(self) -> IntArray:
+        """Half set 1 or 2 of each particle, 0 for none; shape (n,)."""
+        return self.labels.half_sets
+
+    @property
+    def optics_groups(self) -> IntArray:
+        """Optics group number of each particle, shape (n,)."""
+        return self.labels.optics_groups
+
+    @property
+    def tomograms(self) -> IntArray:
+        """Index of each particle's tomogram in `tomogram_names`, shape (n,)."""
+        return self.labels.tomograms
+
+    @property
+    def tomogram_names(self) -> tuple[str, ...]:
+        """Names of the tomograms, each once, in the order of their first particle."""
+        return self.labels.tomogram_names
+
+    def read(self, particle: int) -> Subtomogram:
+        """One particle.
+
+        Raises
+        ------
+        InputError
+            A file is missing, cut off, of another size or holds NaN; the sentence names the particle.
+        """
+        try:
+            return _read(self.data_paths[particle], self.weight_paths[particle], self.premultiplied[particle], self.box)
+        except SubtomoError as error:
+            raise type(error)(f"Particle {self.names[particle]} (row {particle + 1}): {error}") from error
+
+    def block(self, ids: npt.ArrayLike) -> SubtomogramBlock:
+        """The particles `ids` (m,), in that order. Errors as in `read`."""
+        rows = np.atleast_1d(np.asarray(ids, np.int64))
+        data = np.empty((len(rows), self.box, self.box, self.box), np.float32)
+        weights = np.empty((len(rows), self.box, self.box, self.box // 2 + 1), np.float32)
+        for place, row in enumerate(rows.tolist()):
+            particle = self.read(row)
+            data[place], weights[place] = particle.data, particle.weights
+        return SubtomogramBlock(rows, data, weights)
+
+
+def open_subtomograms(particles: ParticleSet, project: Project) -> FileSubtomograms:
+    """The subtomograms of a particle set; nothing is read yet but the header of the first one.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+        After extraction: with image and weight (or 3D CTF) columns.
+    project : Project
+        What the paths in the columns are relative to.
+
+    Raises
+    ------
+    InputError
+        No particles, 2D tilt stacks, missing columns, or differing boxes or pixel sizes.
+    """
+    if particles.n == 0:
+        raise InputError(f"Expected at least one particle in {particles.path or 'the particle set'}, found none.")
+    _refuse_stacks(particles)
+    cells = {relion.IMAGE_NAME: particles.image_paths, relion.CTF_IMAGE: particles.ctf_paths}
+    for label, texts in cells.items():
+        empty = next((row for row, text in enumerate(texts) if text in relion.NOT_AVAILABLE), None)
+        if empty is not None:
+            raise InputError(
+                f"Expected a file name in column _{label} for particle {particles.names[empty]} (row {empty + 1}) of "
+                f"{particles.path or 'the particle set'}, found none; extract the particles first."
+            )
+    data_paths = tuple(project.resolve(text) for text in particles.image_paths)
+    return FileSubtomograms(
+        particles.names,
+        data_paths,
+        tuple(project.resolve(text) for text in particles.ctf_paths),
+        _premultiplied(particles),
+        mrc_header(data_paths[0]).shape[2],
+        particles.pixel_size,
+        SubtomogramLabels.of(particles.tomo_names, particles.half_sets, particles.optics_groups),
+    )
+
+
+def read_subtomogram(particles: ParticleSet, particle: int, project: Project) -> Subtomogram:
+    """The subtomogram in row `particle` (from 0) of a set; for many of them use `open_subtomograms`. Errors as there."""
+    return open_subtomograms(particles.select([particle]), project).read(0)
+
+
+def _refuse_stacks(particles: ParticleSet) -> None:
+    image = particles.image_paths[0]
+    if particles.is_2d_stacks or "@" in image or image.endswith(".mrcs"):
+        raise InputError(
+            f"Expected 3D subtomograms in {particles.path or 'the particle set'}, but these are 2D tilt stacks; "
+            "extract again with 3D pseudo-subtomograms or from the tomogram."
+        )
+
+
+def _premultiplied(particles: ParticleSet) -> tuple[bool, ...]:
+    """Per particle what the optics table says; False where it says nothing."""
+    optics = particles.optics
+    if optics is None or not optics.has(relion.CTF_PREMULTIPLIED):
+        return (False,) * particles.n
+    groups = optics.ints(relion.OPTICS_GROUP) if optics.has(relion.OPTICS_GROUP) else np.arange(1, len(optics) + 1)
+    flags = dict(zip(groups.tolist(), optics.ints(relion.CTF_PREMULTIPLIED).tolist(), strict=True))
+    return tuple(bool(flags.get(group, 0)) for group in particles.optics_groups.tolist())
+
+
+def _read(data_path: Path, weight_path: Path, premultiplied: bool, box: int) -> Subtomogram:
+    """Sufficient statistics from a pair of files.
+
+    A weight file with two volumes is RELION 5's: Σ CTF² and the multiplicity, the data are sums already. A single volume is the CTF
+    itself, and the data are multiplied with it here, unless the optics table calls them premultiplied: then it is Σ CTF² too.
+    """
+    data = _volume(data_path)
+    if data.shape != (box, box, box):
+        raise FileFormatError(f"Expected a cube of {box} voxels as of the other particles in {data_path}, found shape {data.shape}.")
+    volume = _volume(weight_path)
+    half = (box, box, box // 2 + 1)
+    if volume.shape == (2 * box, *half[1:]):
+        return Subtomogram(data, np.maximum(volume[:box], 0), volume[box:])
+    if volume.shape == (box, box, box):  # centred full layout, origin at n // 2; of the two Nyquist planes only one is kept
+        volume = np.asarray(full_to_half(volume), np.float32)
+    if volume.shape != half:
+        raise FileFormatError(
+            f"Expected a 3D CTF of shape {half} or {(box, box, box)} or weights of shape {(2 * box, *half[1:])} (z, y, x) "
+            f"in {weight_path}, found {volume.shape}."
+        )
+    if premultiplied:
+        return Subtomogram(data, np.maximum(volume, 0))
+    product = np.fft.rfftn(np.fft.ifftshift(data)) * volume
+    real = np.fft.fftshift(np.fft.irfftn(product, s=data.shape, axes=(0, 1, 2)))
+    return Subtomogram(real.astype(np.float32), volume**2)
+
+
+def _volume(path: Path) -> FloatVolume:
+    volume = read_mrc(path)
+    require_finite(volume, path)
+    return volume
