@@ -1,0 +1,106 @@
+"""What the user wants to see: frozen, and known to nobody but the functions that resolve it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.data.tomogram import Tomogram
+from napari_subtomo.errors import InputError
+from napari_subtomo.io.relion import CLASS_NUMBER
+from napari_subtomo.viewer.table import ParticleTable
+
+if TYPE_CHECKING:
+    from napari_subtomo.io.particles import ParticleSet
+
+Rejected = Literal["dimmed", "hidden"]
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """The intent behind a view.
+
+    Attributes
+    ----------
+    project : Path
+        Project folder; relative paths of STAR files start there.
+    tomograms : tuple of Tomogram
+        All that can be shown, in the order of the STAR file.
+    sets : tuple of ParticleSet
+        The files the particles came from, as read.
+    table : ParticleTable
+        Particles of all sets, with what was moved, added and deleted by hand.
+    kept : ndarray of bool, shape (n,)
+        The selection: True for kept particles, False for rejected ones.
+    shown : str
+        Name of the tomogram shown; "" when there is none.
+    colour_by : str
+        Column that colours the kept particles.
+    hover_class : int or None
+        Class under the pointer: its particles light up, all others are dimmed.
+    rejected : "dimmed" or "hidden"
+    diameter : float
+        Drawn particle diameter in Å.
+    title : str
+        One line that says what is shown, e.g. "Select/job005".
+    """
+
+    project: Path
+    tomograms: tuple[Tomogram, ...]
+    sets: tuple[ParticleSet, ...] = ()
+    table: ParticleTable = field(default_factory=ParticleTable.empty)
+    kept: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    shown: str = ""
+    colour_by: str = CLASS_NUMBER
+    hover_class: int | None = None
+    rejected: Rejected = "dimmed"
+    diameter: float = 200.0
+    title: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tomograms, in file order."""
+        return tuple(tomogram.name for tomogram in self.tomograms)
+
+    @property
+    def tomogram(self) -> Tomogram:
+        """The tomogram shown.
+
+        Raises
+        ------
+        InputError
+            If the name belongs to no tomogram of the project.
+        """
+        for tomogram in self.tomograms:
+            if tomogram.name == self.shown:
+                return tomogram
+        known = ", ".join(self.names[:8]) or "none"
+        raise InputError(f"Expected the name of a tomogram of this project ({known}), found “{self.shown}”.")
+
+    def showing(self, name: str) -> Session:
+        """The session with another tomogram shown."""
+        changed = replace(self, shown=name)
+        _ = changed.tomogram  # fails here, with a sentence, rather than in a drawing routine
+        return changed
+
+    def stepped(self, step: int) -> Session:
+        """The session `step` tomograms further in file order; stops at either end."""
+        if not self.tomograms:
+            return self
+        here = self.names.index(self.shown)
+        return self.showing(self.names[int(np.clip(here + step, 0, len(self.names) - 1))])
+
+    def counts(self, name: str) -> tuple[int, int]:
+        """Kept and rejected particles of one tomogram."""
+        rows = self.table.rows_of(name)
+        kept = int(self.kept[rows].sum())
+        return kept, len(rows) - kept
+
+    def totals(self) -> tuple[int, int]:
+        """Kept and rejected particles of all tomograms."""
+        kept = int((self.kept & self.table.alive).sum())
+        return kept, int(self.table.alive.sum()) - kept

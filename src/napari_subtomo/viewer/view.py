@@ -1,0 +1,184 @@
+"""A session on a viewer: the only place that holds state, and it holds one frozen session at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from psygnal import Signal
+
+from napari_subtomo.viewer import edits, layers
+from napari_subtomo.viewer.overlay import OverlayState, resolve
+from napari_subtomo.viewer.session import Session
+from napari_subtomo.viewer.volume import Volume, tomogram_volume
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_views: WeakValueDictionary[int, ProjectView] = WeakValueDictionary()
+#: Actions of a points layer's data event that end an edit.
+_DONE = ("added", "changed", "removed")
+#: Opened volumes that are kept, so that going back and forth between tomograms is at once.
+KEEP_OPEN = 6
+
+
+class ProjectView:
+    """Shows a session in a viewer and follows it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        A window's viewer or a model without one.
+    session : Session
+    """
+
+    changed = Signal(Session)
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self.viewer = viewer
+        self._session = session
+        self._state: OverlayState | None = None
+        self._volumes: dict[str, Volume | None] = {}
+        _views[id(viewer)] = self
+        self._drawing = False
+        self._listened: Any = None
+        self._bind_keys()
+        self._draw(centre=True)
+
+    @property
+    def session(self) -> Session:
+        """The session as shown, edits by hand in the points layer included."""
+        self._collect()
+        return self._session
+
+    @property
+    def state(self) -> OverlayState:
+        """What is drawn."""
+        assert self._state is not None
+        return self._state
+
+    @property
+    def volume(self) -> Volume | None:
+        """The volume shown, None if the tomogram's file is not on disk."""
+        return self._open(self._session.shown)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the session (see `Session`) and redraw what differs."""
+        self.show(replace(self.session, **changes))
+
+    def show(self, session: Session) -> None:
+        """Show another session; edits of the former one are kept only if `session` was made from `self.session`."""
+        moved_on = session.shown != self._session.shown or session.project != self._session.project
+        if session.project != self._session.project:
+            self._volumes.clear()
+        self._session = session
+        self._draw(centre=moved_on)
+
+    def step(self, step: int) -> None:
+        """Show the tomogram `step` places further in the list."""
+        self.show(self.session.stepped(step))
+
+    def centre(self) -> None:
+        """Go to the slice with most of the kept particles, or to the middle."""
+        volume, state = self.volume, self.state
+        chosen = state.points_zyx[state.features["kept"].astype(bool)] if len(state.rows) else state.points_zyx
+        depth = volume.data.shape if volume is not None else None
+        if len(chosen):
+            counts, edges = np.histogram(chosen[:, 0], bins=max(1, int(np.ceil(np.ptp(chosen[:, 0]) / max(state.sizes.max(), 1)))))
+            best = int(np.argmax(counts))
+            inside = chosen[(chosen[:, 0] >= edges[best]) & (chosen[:, 0] <= edges[best + 1])]
+            target = [float(np.median(inside[:, 0])), *np.median(chosen[:, 1:], axis=0)]
+        elif depth is not None:
+            target = [(n - 1) / 2 for n in depth]
+        else:
+            return
+        self.viewer.dims.point = tuple(state.voxel_size * value for value in target)
+
+    def _draw(self, centre: bool) -> None:
+        session = self._session
+        if not session.tomograms:
+            return
+        state = resolve(session)
+        self._drawing = True
+        try:
+            layers.apply_image(self.viewer, session, self._open(session.shown))
+            layers.apply_overlay(self.viewer, session, state, self._state)
+        finally:
+            self._drawing = False
+        self._state = state
+        self._listen()
+        half = session.diameter / 2  # a particle is seen in every slice that cuts its sphere
+        self.viewer.dims.margin_left = self.viewer.dims.margin_right = (half,) * self.viewer.dims.ndim
+        self.viewer.scale_bar.visible = True
+        if centre:
+            self.centre()
+        self._caption()
+        self.changed.emit(session)
+
+    def _caption(self) -> None:
+        session = self._session
+        kept, rejected = session.counts(session.shown)
+        place = f"{session.names.index(session.shown) + 1}/{len(session.names)}"
+        missing = "" if self.volume is not None else " · the tomogram's file is not here"
+        turned_down = f", {rejected} rejected" if rejected else ""
+        text = f"{session.shown} ({place}) · {session.title} · {kept} kept{turned_down}{missing}"
+        overlay = self.viewer.text_overlay
+        overlay.text = text
+        overlay.visible = True
+
+    def _open(self, name: str) -> Volume | None:
+        if name not in self._volumes:
+            tomogram = next(t for t in self._session.tomograms if t.name == name)
+            self._volumes[name] = tomogram_volume(tomogram)
+            while len(self._volumes) > KEEP_OPEN:
+                self._volumes.pop(next(iter(self._volumes)))
+        return self._volumes[name]
+
+    def _collect(self) -> None:
+        """Take what was moved, added and deleted by hand in the points layer into the session."""
+        layer: Any = layers.find_layer(self.viewer, layers.PARTICLES)
+        if layer is None or self._state is None or self._drawing:
+            return
+        rows = np.asarray(layer.features["row"], dtype=np.int64) if len(layer.data) else np.zeros(0, dtype=np.int64)
+        edited = edits.absorb(self._session, self._state, rows, np.asarray(layer.data, dtype=np.float64).reshape(-1, 3))
+        if edited is not self._session:
+            self._session = edited
+            self._draw(centre=False)
+
+    def _listen(self) -> None:
+        """Follow edits of the points layer as they are made."""
+        layer: Any = layers.find_layer(self.viewer, layers.PARTICLES)
+        if layer is not None and layer is not self._listened:
+            self._listened = layer
+            layer.events.data.connect(self._edited)
+
+    def _edited(self, event: Any) -> None:
+        if str(getattr(event, "action", "")) in _DONE:
+            self._collect()
+
+    def _bind_keys(self) -> None:
+        def previous(_: Any) -> None:
+            self.step(-1)
+
+        def following(_: Any) -> None:
+            self.step(1)
+
+        self.viewer.bind_key("[", previous, overwrite=True)
+        self.viewer.bind_key("]", following, overwrite=True)
+
+
+def view_of(viewer: ViewerModel) -> ProjectView | None:
+    """The view that lives on a viewer, or None."""
+    found = _views.get(id(viewer))
+    return found if found is not None and found.viewer is viewer else None
+
+
+def open_session(viewer: ViewerModel, session: Session) -> ProjectView:
+    """Show a session on a viewer, in the view that is there already if there is one."""
+    view = view_of(viewer)
+    if view is None:
+        return ProjectView(viewer, session)
+    view.show(session)
+    return view
