@@ -132,7 +132,8 @@ class Tomogram:
             return self.half_paths, f"The tomogram {self.name} has no plain volume; its two half volumes are added."
         found = "only a denoised one" if self.denoised_path else "none"
         raise InputError(
-            f"Expected a reconstructed volume of the tomogram {self.name}, found {found} in the tomogram set; reconstruct the tomogram first."
+            f"Expected a reconstructed volume of the tomogram {self.name}, found {found} in the tomogram set; "
+            "reconstruct the tomogram first."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,6 +197,6 @@ def _header(shape: tuple[int, ...], mode: int, voxel_size: float, numbers: npt.N
     words[27] = 20140
     raw = bytearray(words.tobytes())
     raw[208:212] = b"MAP "
-    raw[212:216] = b"\x44\x44\x00\x00" if sys.byteorder == "little" else b"\x44\x44\x00\x00"
+    raw[212:216] = b"\x44\x44\x00\x00"  # little endian
     raw[216:220] = np.array([numbers.std(dtype=np.float64)], dtype="<f4").tobytes()
     return bytes(raw)

@@ -1,19 +1,17 @@
-"""The project folder that paths are relative to, and job folders in it."""
+"""The project folder that paths are relative to, and job folders in it (made and ended by `job_folders.py`)."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_subtomo.errors import FileMissingError, InputError, JobError, SubtomoError
+from napari_subtomo.errors import FileMissingError, SubtomoError
 from napari_subtomo.io import relion
+from napari_subtomo.io.pipeline import PIPELINE_FILE
 from napari_subtomo.io.star import StarFile, read_star
 
-PIPELINE_FILE = "default_pipeline.star"
-_JOB_NUMBER = re.compile(r"^job(\d{3,})$")
 _PROBES = 8  # paths that are tried of each column
 _STAMP = re.compile(r"^\d+@")
 
@@ -117,7 +115,7 @@ class JobFolder:
     path : Path
         Absolute.
     registered : bool
-        Whether RELION's pipeline knows the job.
+        Whether RELION's pipeline lists the job.
     """
 
     project: Project
@@ -137,59 +135,8 @@ class JobFolder:
         return self.project.name(self.path / name)
 
 
-def job_folders(project: Project) -> Iterator[tuple[int, Path]]:
-    """Number and path of every job folder `*/jobNNN` of the project."""
-    if not project.root.is_dir():
-        return
-    for kind in sorted(project.root.iterdir()):
-        if kind.is_dir() and not kind.name.startswith("."):
-            for folder in sorted(kind.iterdir()):
-                match = _JOB_NUMBER.match(folder.name)
-                if match and folder.is_dir():
-                    yield int(match.group(1)), folder
+def allocate_job(project: Project, kind: str, output: str | Path | None = None, *, command: str = "napari-subtomo") -> JobFolder:
+    """Make the folder of a new job; see `job_folders.allocate`."""
+    from napari_subtomo.io import job_folders
 
-
-def allocate_job(project: Project, kind: str, output: str | Path | None = None) -> JobFolder:
-    """Make the folder of a new job.
-
-    With RELION's pipeline in the project its counter gives the number and the job is listed in RELION's GUI; otherwise the number is
-    one above the highest of all job folders. Two jobs that start at once never get the same folder.
-
-    Parameters
-    ----------
-    project : Project
-    kind : str
-        Folder of the job type, e.g. "Extract".
-    output : str or Path, optional
-        The folder that the user named (relative to the current folder), which may exist.
-
-    Raises
-    ------
-    JobError
-        The folder cannot be made.
-    InputError
-        `output` is a file.
-    """
-    if output is not None:
-        folder = _absolute(output)
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"Expected a folder for the output, found the file {folder}; choose another name.")
-        _make(folder, exist_ok=True)
-        return JobFolder(project, folder)
-    while True:
-        number = max((n for n, _ in job_folders(project)), default=0) + 1
-        folder = project.root / kind / f"job{number:03d}"
-        if _make(folder, exist_ok=False):
-            return JobFolder(project, folder)
-
-
-def _make(folder: Path, *, exist_ok: bool) -> bool:
-    """Make a folder; False if it is there and must not be."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(exist_ok=exist_ok)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise JobError(f"Cannot make the job folder {folder}: {error.strerror or error}; check permissions and space.") from error
-    return True
+    return job_folders.allocate(project, kind, output, command=command)
