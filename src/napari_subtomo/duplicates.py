@@ -228,5 +228,4 @@ def run(options: DuplicatesOptions, folder: JobFolder, reporter: Reporter) -> Jo
         "input": len(particles),
         "min_distance": options.min_distance,
     }
-    reporter.message(summary[0])
     return JobResult(outputs, summary, numbers)
