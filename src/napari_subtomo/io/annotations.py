@@ -84,7 +84,7 @@ def write_annotations(folder: str | Path, annotations: Annotations) -> Path:
 def read_annotations(path: str | Path) -> Annotations:
     """Read the picks of one tomogram, written here, by RELION's picker or by hand.
 
-    The tomogram is that of the name column (the picker reads it from the file name), or of the file name in a file without rows.
+    The tomogram's name comes from the file name, as in the picker; from the name column if the file is called otherwise.
 
     Raises
     ------
@@ -95,7 +95,8 @@ def read_annotations(path: str | Path) -> Annotations:
     points = np.stack([block.floats(label, finite=True) for label in relion.COORDINATES], axis=-1)
     spheres = block.has(relion.SPHERE_RADIUS) or Path(path).stem.endswith("_spheres")
     radii = block.floats(relion.SPHERE_RADIUS, finite=True) if spheres else None
-    return Annotations(block.text(relion.TOMO_NAME, tomo_name_of(path)), reverse_axes(points), radii)
+    name = tomo_name_of(path) or block.text(relion.TOMO_NAME, "")
+    return Annotations(name, reverse_axes(points), radii)
 
 
 def find_annotations(folder: str | Path, kind: Kind) -> Iterator[Path]:

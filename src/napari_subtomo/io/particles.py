@@ -175,7 +175,7 @@ class ParticleSet:
             return self._triple(relion.CENTRED)
         if not self.table.has(*relion.COORDINATES):
             raise FileFormatError(
-                f"Expected particle coordinates (_{relion.CENTRED_X} ... or _{relion.COORDINATE_X} ...) in {self.table.where}."
+                f"Expected particle coordinates (_{relion.CENTRED_X} ... or _{relion.COORDINATE_X} ...) in {self.table.where}, found none."
             )
         pixels = self._triple(relion.COORDINATES)
         if tomograms is None:
@@ -243,7 +243,8 @@ class ParticleSet:
         if self.table.has(*relion.ORIGINS):
             return self._triple(relion.ORIGINS)
         if self.table.has(*relion.ORIGINS_PX):
-            return self._triple(relion.ORIGINS_PX) * self._image_pixels()[:, None]
+            origins: FloatArray = self._triple(relion.ORIGINS_PX) * self._image_pixels()[:, None]
+            return origins
         return np.zeros((self.n, 3))
 
     def _matrices(self, labels: tuple[str, str, str]) -> FloatArray:

@@ -141,7 +141,7 @@ class Pipeline:
     def _table(self, name: str) -> StarBlock:
         table = self.star.get(name)
         if table is None or not table.labels:
-            return StarBlock(name, "loop", {label: () for label in _TABLES[name]})
+            return StarBlock(name, "loop", dict.fromkeys(_TABLES[name], ()))
         return table
 
     def _append(self, name: str, cells: Mapping[str, str]) -> None:
@@ -215,7 +215,7 @@ def write_job_star(folder: Path, command: str) -> None:
     """
     inputs = ("in_mov", "in_mic", "in_part", "in_coords", "in_3dref", "in_mask")
     parameters = [f"param{i}_{part}" for i in range(1, 11) for part in ("label", "value")]
-    values = {name: "" for name in (*inputs, *parameters, "other_args", "qsub", "qsubscript", "queuename")}
+    values = dict.fromkeys((*inputs, *parameters, "other_args", "qsub", "qsubscript", "queuename"), "")
     values |= {"fn_exe": command, "nr_threads": "1", "do_queue": "No", "min_dedicated": "1"}
     job = StarBlock.list(relion.JOB, {relion.JOB_TYPE_LABEL: EXTERNAL, relion.JOB_IS_CONTINUE: 0, relion.JOB_IS_TOMO: 0})
     rows = sorted(values.items())

@@ -148,7 +148,7 @@ class StarBlock:
             numbers = np.array([self._number(label, row, text) for row, text in enumerate(texts)])
         if finite and not np.isfinite(numbers).all():
             row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-            raise self._bad_cell(label, row, "a finite number")
+            raise self.bad_cell(label, row, "a finite number")
         return numbers
 
     def ints(self, label: str) -> npt.NDArray[np.int64]:
@@ -157,16 +157,17 @@ class StarBlock:
         rounded = np.rint(numbers)
         wrong = np.flatnonzero(rounded != numbers)
         if len(wrong):
-            raise self._bad_cell(label, int(wrong[0]), "an integer")
+            raise self.bad_cell(label, int(wrong[0]), "an integer")
         return rounded.astype(np.int64)
 
     def _number(self, label: str, row: int, text: str) -> float:
         try:
             return float(text)
         except ValueError:
-            raise self._bad_cell(label, row, "a number") from None
+            raise self.bad_cell(label, row, "a number") from None
 
-    def _bad_cell(self, label: str, row: int, expected: str) -> FileFormatError:
+    def bad_cell(self, label: str, row: int, expected: str) -> FileFormatError:
+        """The error of a cell that is not what was `expected`; `row` counts from 0, the sentence from 1."""
         found = self.columns[label][row]
         return FileFormatError(f"Expected {expected} in row {row + 1}, column _{label} of {self.where}, found {found!r}; correct the cell.")
 

@@ -16,6 +16,7 @@ from napari_subtomo.errors import FileFormatError, InputError
 _TOKEN = re.compile(r"""[ \t]*(?:"((?:[^"]|"(?![ \t]|$))*)"(?=[ \t]|$)|'((?:[^']|'(?![ \t]|$))*)'(?=[ \t]|$)|(\#.*)|(["'].*)|([^ \t]+))""")
 _UNUSUAL = re.compile(r"[^\x00-\x7f]|[\x0b\x0c\x1c-\x1f]")  # what str.split() takes for white space and STAR does not
 _NUMBER_START = frozenset("0123456789-+.")
+_KEYWORDS = ("_", "data_", "loop_", "\ufeff")
 _NOT_FINITE = frozenset({"inf", "nan"})
 
 
@@ -175,9 +176,9 @@ def quote(value: str, *, leading: bool = False) -> str:
     InputError
         The value holds a line break, or both kinds of quote before white space.
     """
-    if value and not (" " in value or "\t" in value or "\n" in value or "\r" in value) and value[0] not in "\"'#":
-        if not leading or not value.startswith(("_", "data_", "loop_", "\ufeff")):
-            return value
+    keyword = leading and value.startswith(_KEYWORDS)
+    if value and value[0] not in "\"'#" and not keyword and not (" " in value or "\t" in value or "\n" in value or "\r" in value):
+        return value
     if "\n" in value or "\r" in value:
         raise InputError(f"Expected text of one line for a STAR file, found a line break in {value!r}.")
     for mark in '"', "'":

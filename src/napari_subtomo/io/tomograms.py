@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,7 +87,13 @@ class TomogramSet:
         def number(label: str) -> float | None:
             if cells.get(label, "") in relion.NOT_AVAILABLE:
                 return None
-            return float(table.rows([row]).floats(label, finite=True)[0])
+            try:
+                value = float(cells[label])
+            except ValueError:
+                raise table.bad_cell(label, row, "a number") from None
+            if not math.isfinite(value):
+                raise table.bad_cell(label, row, "a finite number")
+            return value
 
         def file(*labels: str) -> Path | None:
             for label in labels:
@@ -95,7 +102,7 @@ class TomogramSet:
             return None
 
         sizes = [number(label) for label in _SIZES]
-        known = [int(round(s)) for s in sizes if s is not None and s not in (0, _UNKNOWN_SIZE)]
+        known = [round(s) for s in sizes if s is not None and s not in (0, _UNKNOWN_SIZE)]
         half1, half2 = file(relion.TOMO_RECONSTRUCTED_HALF1), file(relion.TOMO_RECONSTRUCTED_HALF2)
         hand, slope = number(relion.TOMO_HAND), number(relion.TOMO_DEFOCUS_SLOPE)
         name = cells[relion.TOMO_NAME]
