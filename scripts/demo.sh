@@ -8,6 +8,6 @@ root="$(cd "$(dirname "$0")/.." && pwd)"
 
 ensure_package all
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-    ensure_window || say "no window can be opened until these are installed (as root: apt-get install $missing); going on with pictures."
+    ensure_window real || say "no window can be opened until these are installed (as root: apt-get install $missing); going on with pictures."
 fi
 exec "$venv/bin/python" -m napari_subtomo.cli.main demo "$@"

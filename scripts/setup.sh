@@ -1,8 +1,9 @@
+# shellcheck shell=sh
 # Sourced by demo.sh, test.sh and check.sh: a Python, a virtual environment with the project in it, system libraries.
 # POSIX sh. Everything is reused when it is there already; a machine that lacks something it can't get is told so in one sentence.
 # The caller has set `root` to the top folder of the clone.
 
-venv="$root/.venv"
+venv="${root:?}/.venv"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 
 say() {
@@ -129,7 +130,7 @@ ensure_package() {
     fi
     say "installing napari-subtomo[$extra] and what it needs into $venv (one to three minutes, 1 GB)"
     rm -f "$venv"/.installed-*
-    "$venv/bin/python" -m pip install -q --retries 5 -e "$root[$extra]" </dev/null ||
+    "$venv/bin/python" -m pip install -q --retries 5 -e "${root}[$extra]" </dev/null ||
         fail "pip could not install napari-subtomo[$extra]; its message is above: is the network (PyPI) reachable?"
     printf '%s\n' "$wanted" >"$mark"
 }
@@ -149,7 +150,7 @@ libxcb-keysyms.so.1 libxcb-keysyms1
 libxcb-shape.so.0 libxcb-shape0
 "
 
-# Prints the Debian packages that are missing for a window, with those for a virtual screen where there is no screen.
+# missing_packages real|virtual: prints the Debian packages that are missing for a window on such a screen.
 missing_packages() {
     printf '%s\n' "$window_libraries" | "$venv/bin/python" -c '
 import ctypes, sys
@@ -159,15 +160,15 @@ for library, package in (line.split() for line in sys.stdin if line.strip()):
     except OSError:
         print(package)
 '
-    if [ "${1:-}" = screen ]; then
+    if [ "$1" = virtual ]; then
         command -v Xvfb >/dev/null 2>&1 && command -v xvfb-run >/dev/null 2>&1 || echo xvfb
         command -v xauth >/dev/null 2>&1 || echo xauth
     fi
 }
 
-# ensure_window [screen]: true when a window can be opened; what is missing and can't be installed is left in $missing.
+# ensure_window real|virtual: true when a window can be opened; what is missing and can't be installed is left in $missing.
 ensure_window() {
-    missing="$(missing_packages "${1:-}" | tr '\n' ' ')"
+    missing="$(missing_packages "$1" | tr '\n' ' ')"
     missing="${missing% }"
     [ -z "$missing" ] && return 0
     # shellcheck disable=SC2086
