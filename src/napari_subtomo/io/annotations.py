@@ -35,11 +35,14 @@ class Annotations:
         Voxels of the binned tomogram, as array indices.
     radii : ndarray, shape (n,), optional
         Voxels; of spheres only.
+    ids : tuple of str, optional
+        Row id of the particle that each pick belongs to; empty texts for new picks. RELION's picker drops the column.
     """
 
     tomo_name: str
     points_zyx: FloatArray
     radii: FloatArray | None = None
+    ids: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         """Number of picks."""
@@ -76,6 +79,8 @@ def write_annotations(folder: str | Path, annotations: Annotations) -> Path:
     columns |= dict(zip(relion.COORDINATES, points.T, strict=True))
     if annotations.radii is not None:
         columns[relion.SPHERE_RADIUS] = np.asarray(annotations.radii, dtype=np.float64)
+    if annotations.ids is not None:
+        columns[relion.ROW_ID] = list(annotations.ids)
     with atomic_path(path) as temporary:
         starfile.write(pd.DataFrame(columns), temporary, overwrite=True)
     return path

@@ -129,6 +129,7 @@ AUTOPICK_FIGURE_OF_MERIT = "rlnAutopickFigureOfMerit"
 # --- annotations of the picker --------------------------------------------------------------------------------------------
 SPHERE_RADIUS = "rlnSphereRadius"
 MANIFOLD_INDEX = "rlnTomoManifoldIndex"
+ROW_ID = "subtomoRowId"  # private: tells which particle an annotation is; RELION keeps it as text or drops it
 
 # --- model.star -----------------------------------------------------------------------------------------------------------
 MODEL_GENERAL = "model_general"
