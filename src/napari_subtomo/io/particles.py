@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_subtomo.errors import FileFormatError, GeometryError, InputError
 from napari_subtomo.geometry.orientations import euler_to_matrix, matrix_to_euler
-from napari_subtomo.io import relion
+from napari_subtomo.io import legacy, relion
 from napari_subtomo.io.star import StarBlock, StarFile, read_star, write_star
 from napari_subtomo.io.tomograms import TomogramSet
 
@@ -173,69 +173,7 @@ class ParticleSet:
         """
         if self.dialect == "relion5":
             return self._triple(relion.CENTRED)
-        if not self.table.has(*relion.COORDINATES):
-            raise FileFormatError(
-                f"Expected particle coordinates (_{relion.CENTRED_X} ... or _{relion.COORDINATE_X} ...) in {self.table.where}, found none."
-            )
-        pixels = self._triple(relion.COORDINATES)
-        if tomograms is None:
-            version = "RELION 4" if self.dialect == "relion4" else "RELION 3.1"
-            raise GeometryError(
-                f"Expected a tomogram set with sizes for the {version} coordinates of {self.path or 'the particles'}, which count pixels "
-                "from a corner of the tomogram, found none; give --tomograms."
-            )
-        positions = np.empty((self.n, 3))
-        tomo_names = np.asarray(self.tomo_names, dtype=object)
-        for name in dict.fromkeys(self.tomo_names):
-            rows = tomo_names == name
-            frame = tomograms[name].frame
-            if self.dialect == "relion4":
-                positions[rows] = frame.from_unbinned(pixels[rows])
-            else:
-                positions[rows] = pixels[rows] * self._coordinate_pixels()[rows, None] - frame.centre_px * frame.pixel_size
-        return positions
-
-    def _coordinate_pixels(self) -> FloatArray:
-        """Pixel of RELION 3.1 coordinates in Å, shape (n,)."""
-        for label in (relion.MICROGRAPH_PIXEL_SIZE, relion.MICROGRAPH_ORIGINAL_PIXEL_SIZE):
-            if self.optics is not None and self.optics.has(label):
-                return self._per_group(label)
-        return self._image_pixels()
-
-    def _image_pixels(self) -> FloatArray:
-        """Pixel of the images in Å, shape (n,)."""
-        optics, table = self.optics, self.table
-        if optics is not None and optics.has(relion.IMAGE_PIXEL_SIZE):
-            return self._per_group(relion.IMAGE_PIXEL_SIZE)
-        if optics is not None and optics.has(relion.TILT_SERIES_PIXEL_SIZE, relion.SUBTOMOGRAM_BINNING):
-            return self._per_group(relion.TILT_SERIES_PIXEL_SIZE) * self._per_group(relion.SUBTOMOGRAM_BINNING)
-        if table.has(relion.IMAGE_PIXEL_SIZE):
-            return table.floats(relion.IMAGE_PIXEL_SIZE, finite=True)
-        if table.has(relion.DETECTOR_PIXEL_SIZE, relion.MAGNIFICATION):  # µm on the detector, RELION 3.0
-            return table.floats(relion.DETECTOR_PIXEL_SIZE, finite=True) * 1e4 / table.floats(relion.MAGNIFICATION, finite=True)
-        if table.has(relion.PIXEL_SIZE):
-            return table.floats(relion.PIXEL_SIZE, finite=True)
-        raise FileFormatError(
-            f"Expected the pixel size of the images (_{relion.IMAGE_PIXEL_SIZE} in data_{relion.OPTICS}) in {self.path or 'the particles'}, "
-            "found none; extract the particles first."
-        )
-
-    def _per_group(self, label: str) -> FloatArray:
-        """A number of the optics table for each particle, shape (n,)."""
-        assert self.optics is not None
-        values = dict(zip(self._optics_numbers().tolist(), self.optics.floats(label, finite=True).tolist(), strict=True))
-        try:
-            return np.array([values[group] for group in self.optics_groups.tolist()], dtype=np.float64)
-        except KeyError as error:
-            raise FileFormatError(
-                f"Expected the optics group {error} of the particles in {self.optics.where}, found {sorted(values)}."
-            ) from None
-
-    def _optics_numbers(self) -> IntArray:
-        assert self.optics is not None
-        if self.optics.has(relion.OPTICS_GROUP):
-            return self.optics.ints(relion.OPTICS_GROUP)
-        return np.arange(1, len(self.optics) + 1)
+        return legacy.centred_coordinates(self.table, self.optics, self.tomo_names, tomograms)
 
     @property
     def origins(self) -> FloatArray:
@@ -243,7 +181,7 @@ class ParticleSet:
         if self.table.has(*relion.ORIGINS):
             return self._triple(relion.ORIGINS)
         if self.table.has(*relion.ORIGINS_PX):
-            origins: FloatArray = self._triple(relion.ORIGINS_PX) * self._image_pixels()[:, None]
+            origins: FloatArray = self._triple(relion.ORIGINS_PX) * legacy.image_pixels(self.table, self.optics)[:, None]
             return origins
         return np.zeros((self.n, 3))
 
@@ -265,7 +203,8 @@ class ParticleSet:
 
     def positions(self, tomograms: TomogramSet | None = None) -> FloatArray:
         """True positions ``c - S·o``, shape (n, 3) xyz, Å from the centre of the tomogram. Errors as in `coordinates`."""
-        return self.coordinates(tomograms) - np.einsum("nij,nj->ni", self.frames, self.origins)
+        shifts: FloatArray = np.einsum("nij,nj->ni", self.frames, self.origins)
+        return self.coordinates(tomograms) - shifts
 
     @property
     def orientations(self) -> FloatArray:
@@ -306,7 +245,7 @@ class ParticleSet:
         FileFormatError, GeometryError
             None is known, or optics groups differ.
         """
-        return float(self._common(np.unique(self._image_pixels()), "pixel size"))
+        return float(self._common(np.unique(legacy.image_pixels(self.table, self.optics)), "pixel size"))
 
     @property
     def box_size(self) -> int:
@@ -316,7 +255,7 @@ class ParticleSet:
                 f"Expected the box of the images (_{relion.IMAGE_SIZE} in data_{relion.OPTICS}) in {self.path or 'the particles'}, "
                 "found none; extract the particles first."
             )
-        return int(self._common(np.unique(self._per_group(relion.IMAGE_SIZE)), "box size"))
+        return int(self._common(np.unique(legacy.per_group(self.table, self.optics, relion.IMAGE_SIZE)), "box size"))
 
     def _common(self, values: FloatArray, what: str) -> float:
         if len(values) == 0:
