@@ -124,7 +124,8 @@ def test_every_command_of_the_manifest_can_be_imported_from_the_wheel(fresh: Any
 
 
 def test_the_wheel_brings_the_command(fresh: Any) -> None:
-    done = subprocess.run([fresh.folder / "bin" / "napari-subtomo", "--help"], cwd=fresh.folder, capture_output=True, text=True, timeout=120)
+    command = [fresh.folder / "bin" / "napari-subtomo", "--help"]
+    done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     for job in ("simulate", "pick", "extract", "reconstruct", "classify", "select", "remove-duplicates", "table", "open", "demo"):
         assert job in done.stdout
