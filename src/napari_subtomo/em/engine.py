@@ -1,0 +1,305 @@
+"""The EM as a generator: each iteration takes a state and yields the next, with the classes as they stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.data.classes import Classes
+from napari_subtomo.em.accumulate import map_sums, mean_noise, shell_sums
+from napari_subtomo.em.expectation import EStep, Model, Particles, search
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
+from napari_subtomo.em.poses import PoseGrid, pose_grid, steps_for
+from napari_subtomo.em.prepare import Load, Prepared
+from napari_subtomo.em.report import describe
+from napari_subtomo.em.seeding import clustered_references, random_classes
+from napari_subtomo.em.state import State
+from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
+from napari_subtomo.options.classify import ClassifyOptions
+from napari_subtomo.progress import Reporter
+
+FloatArray = npt.NDArray[np.float64]
+
+M_STEP_SHELLS = 3  # shells made beyond those compared: what they show is not biased by the alignment
+MIN_FRACTION = 1e-3
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a job keeps the same through all iterations.
+
+    Attributes
+    ----------
+    order : ndarray, shape (n,)
+        Row of the input file of each particle in the engine's order.
+    frames : ndarray, shape (n, 3, 3)
+        R_p; identity for a search over all orientations.
+    input_orientations : ndarray, shape (n, 3, 3)
+    input_offsets : ndarray, shape (n, 3)
+        Pixels, in the subtomogram frame.
+    references : ndarray, shape (1 or classes, box, box, box)
+        Low-passed and masked.
+    mates : ndarray, shape (m, 3, 3)
+        Symmetry.
+    group_names : tuple of str
+    pixel_size : float
+        Å.
+    initial_shell : int
+        Of the first E-step.
+    limit_shell : int
+        Most shells an E-step may use.
+    """
+
+    options: ClassifyOptions
+    prepared: Prepared
+    load: Load = field(repr=False)
+    particles: Particles
+    order: npt.NDArray[np.int64] = field(repr=False)
+    frames: FloatArray = field(repr=False)
+    input_orientations: FloatArray = field(repr=False)
+    input_offsets: FloatArray = field(repr=False)
+    references: npt.NDArray[np.float32] = field(repr=False)
+    maximiser: Maximiser
+    mates: FloatArray = field(repr=False)
+    group_names: tuple[str, ...]
+    pixel_size: float
+    initial_shell: int
+    limit_shell: int
+    device: str = "cpu"
+
+    @property
+    def lattice(self) -> Lattice:
+        """The lattice of the prepared particles."""
+        return self.prepared.lattice
+
+    @property
+    def own_frame_offsets(self) -> FloatArray:
+        """Input offsets in each particle's own frame, pixels, shape (n, 3)."""
+        offsets: FloatArray = np.einsum("nji,nj->ni", self.frames, self.input_offsets)
+        return offsets
+
+    @property
+    def folds(self) -> int:
+        """Number of folds in use."""
+        return int(self.particles.fold.max()) + 1
+
+    def phase(self, iteration: int) -> str:
+        """ "consensus" while all particles share one class before the classes begin, else "classes"."""
+        o = self.options
+        waits = o.start == "leave-one-out" and o.classes > 1 and o.align and len(self.references) == 1
+        return "consensus" if waits and iteration <= min(o.consensus_iterations, max(1, o.iterations // 2)) else "classes"
+
+
+def initial_state(setup: Setup) -> State:
+    """The state before iteration 1: given references, noise from the power of the particles, equal fractions."""
+    o, lattice = setup.options, setup.lattice
+    n_optics, n_groups = int(setup.particles.optics.max()) + 1, len(setup.group_names)
+    power, weight = np.zeros((n_optics, lattice.last_shell + 1)), np.zeros((n_optics, lattice.last_shell + 1))
+    for i, group in enumerate(setup.particles.optics):
+        g = setup.prepared.GE[i]
+        power[group] += np.bincount(lattice.shell, g.real**2 + g.imag**2)
+        weight[group] += np.bincount(lattice.shell, setup.prepared.H[i])
+    noise = np.maximum(power / np.maximum(weight, 1e-30), 1e-30)
+    maps = np.repeat(setup.references[None], setup.folds, axis=0)
+    classes = maps.shape[1]
+    empty = 0.2 if o.empty_class else 0.0
+    with np.errstate(divide="ignore"):
+        log_fractions = np.log(np.append(np.full(classes, (1 - empty) / classes), empty))
+    return State(
+        iteration=0,
+        maps=maps,
+        map_noise=np.zeros((classes, lattice.last_shell + 1)),
+        noise=noise,
+        temperature=o.noise_temperature if o.noise_temperature > 0 else 1.0,
+        scales=np.ones(n_groups),
+        log_fractions=log_fractions,
+        sigma_offset=max(10.0 / setup.pixel_size, 1e-3),
+        last_shell=setup.initial_shell,
+        orientations=setup.input_orientations,
+        offsets=setup.input_offsets,
+        labels=np.ones(len(setup.prepared), np.int64),
+        signal=False,
+    )
+
+
+def iterate(setup: Setup, state: State, reporter: Reporter) -> Iterator[tuple[State, Classes]]:
+    """Iterations after `state` up to the last one asked for; cancelling means to stop iterating."""
+    while state.iteration < setup.options.iterations:
+        state, classes = one_iteration(setup, state, reporter)
+        yield state, classes
+
+
+def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State, Classes]:
+    """One E-step and M-step."""
+    began, o = time.monotonic(), setup.options
+    iteration = state.iteration + 1
+    reporter.message(f"Iteration {iteration} of {o.iterations} ({setup.phase(iteration)}), shells to {state.last_shell}.")
+    if state.iteration == 0 and o.noise_temperature <= 0:
+        state = _calibrate(setup, state)
+    allowed = None
+    wanted = 1 if setup.phase(iteration) == "consensus" else o.classes
+    first_cc = iteration == 1 and not o.absolute_greyscale
+    if state.maps.shape[1] < wanted:
+        if o.start == "leave-one-out":
+            state, first_cc = clustered_references(setup, state, reporter), False
+        else:
+            state = _copied(state, wanted)
+            allowed = None if first_cc else random_classes(len(setup.prepared), wanted, o.seed)
+    elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
+        allowed = random_classes(len(setup.prepared), wanted, o.seed)  # RELION seeds in the first soft iteration
+    poses = _poses(setup, state, iteration, reporter)
+    step = _e_step(setup, state, poses, allowed, first_cc)
+    found, results = search(step, setup.prepared, o.threads, reporter)
+    last_map_shell = min(setup.lattice.last_shell, state.last_shell + M_STEP_SHELLS)
+    maximiser = replace(setup.maximiser, last_shell=last_map_shell)
+    sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
+    shells = shell_sums(step, setup.prepared, results, (o.seed, iteration), o.threads)
+    new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
+    reporter.message(_line(new, results))
+    return new, describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
+
+
+def _copied(state: State, classes: int) -> State:
+    """The same reference for every class, fractions shared."""
+    fractions = np.exp(state.log_fractions)
+    with np.errstate(divide="ignore"):
+        log_fractions = np.log(np.append(np.full(classes, fractions[:-1].sum() / classes), fractions[-1]))
+    repeat = classes // state.maps.shape[1]
+    return replace(
+        state, maps=np.repeat(state.maps, repeat, axis=1), map_noise=np.repeat(state.map_noise, repeat, axis=0), log_fractions=log_fractions
+    )
+
+
+def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> PoseGrid:
+    """The grid of this iteration."""
+    o = setup.options
+    if not o.align:
+        return PoseGrid.single()
+    radius = o.mask_diameter / 2 / setup.pixel_size
+    angle, shift = o.angular_step, o.offset_step
+    if not o.fixed_sampling:
+        angle, shift = steps_for(state.last_shell, setup.lattice.n, radius, o.angular_step, o.offset_step)
+        if (angle, shift) != (o.angular_step, o.offset_step):
+            reporter.message(
+                f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
+                f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
+            )
+    return pose_grid(angle, o.local_range, shift, o.offset_range, np.random.default_rng([o.seed, 1, iteration]))
+
+
+def _e_step(setup: Setup, state: State, poses: PoseGrid, allowed: npt.NDArray[np.bool_] | None, cross_correlation: bool) -> EStep:
+    """The E-step of a state."""
+    model = Model(state.maps, state.noise, state.temperature, state.scales, state.log_fractions, state.map_noise, state.sigma_offset)
+    return EStep(
+        setup.maximiser.grid,
+        setup.lattice,
+        poses,
+        state.last_shell,
+        model,
+        setup.particles,
+        setup.own_frame_offsets,
+        allowed,
+        cross_correlation,
+        setup.device,
+    )
+
+
+def _calibrate(setup: Setup, state: State) -> State:
+    """The noise temperature before the first iteration, from whole particles: their signal hardly shows on inverted templates."""
+    single = PoseGrid.single()
+    results = ParticleResults.empty(len(setup.prepared), state.maps.shape[1])
+    results.posterior[:, -1] = 1  # nothing is subtracted
+    shells = shell_sums(_e_step(setup, state, single, None, False), setup.prepared, results, (setup.options.seed, 0), setup.options.threads)
+    return replace(state, temperature=_temperature(shells, state.noise, state.temperature))
+
+
+def _temperature(shells: ShellSums, noise: FloatArray, before: float) -> float:
+    """κ: variance of residuals on templates against that of noise uncorrelated between voxels; between 0.5 and 20."""
+    expected = float((shells.template_power * noise).sum())
+    return float(np.clip(shells.template_variance / expected, 0.5, 20)) if expected > 0 else before
+
+
+def _next_state(
+    setup: Setup,
+    state: State,
+    step: EStep,
+    results: ParticleResults,
+    sums: Sums,
+    shells: ShellSums,
+    maximiser: Maximiser,
+    cross_correlation: bool,
+) -> State:
+    """Noise, temperature, scales, fractions, references and limits for the next iteration."""
+    o = setup.options
+    noise, temperature, scales = state.noise, state.temperature, state.scales
+    if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
+        measured = shells.weight > 0
+        noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), state.noise)
+        if o.noise_temperature <= 0:
+            temperature = _temperature(shells, noise, state.temperature)
+        scales = _scales(shells, state, maximiser, sums)
+    fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
+    if not o.empty_class:
+        fractions[-1] = 0
+    elif cross_correlation:
+        fractions = np.exp(state.log_fractions)
+    with np.errstate(divide="ignore"):
+        log_fractions = np.log(fractions / fractions.sum())
+    spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
+    references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to)
+    everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
+    resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
+    last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
+    total = np.einsum("nij,nj->ni", setup.frames, step.offsets_px + step.poses.shifts[results.shift])
+    spread = np.sqrt(shells.offsets / max(3 * shells.offset_weight, 1e-9))
+    labels = results.posterior.argmax(1) + 1
+    labels = np.where(results.posterior.argmax(1) == results.posterior.shape[1] - 1, o.classes + 1, labels)
+    return State(
+        iteration=state.iteration + 1,
+        maps=references.maps,
+        map_noise=references.map_noise,
+        noise=noise,
+        temperature=temperature,
+        scales=scales,
+        log_fractions=log_fractions,
+        sigma_offset=float(max(spread, np.sqrt(2.0) / setup.pixel_size)) if o.align and shells.offset_weight else state.sigma_offset,
+        last_shell=last_shell,
+        orientations=setup.frames @ step.poses.rotations[results.rotation] if o.align else setup.input_orientations,
+        offsets=total,
+        labels=labels.astype(np.int64),
+        signal=bool(state.signal or resolved > setup.initial_shell),
+    )
+
+
+def _scales(shells: ShellSums, state: State, maximiser: Maximiser, sums: Sums) -> FloatArray:
+    """Intensity scale per group over shells with SSNR > 3, clipped to [median/5, 5 median], mean 1 (RELION's rule); 1 for one group."""
+    if len(state.scales) < 2:
+        return state.scales
+    spectrum = mean_noise(state.noise, np.ones(len(state.noise)))
+    ssnr = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum).ssnr
+    strong = np.flatnonzero(ssnr[1:] > 3) + 1
+    cross, power = shells.cross[:, strong].sum(1), shells.power[:, strong].sum(1)
+    if not np.any(power > 0):
+        return state.scales
+    known = power > 0
+    scales = np.where(known, cross / np.where(known, power, 1), 1.0)
+    median = np.median(scales[known])
+    if median <= 0:
+        return state.scales
+    scales = np.where(known, np.clip(scales, median / 5, 5 * median), median)
+    normalised: FloatArray = scales / scales.mean()
+    return normalised
+
+
+def _line(state: State, results: ParticleResults) -> str:
+    """One line for the log."""
+    shares = " ".join(f"{f:.3f}" for f in np.exp(state.log_fractions))
+    return (
+        f"  fractions {shares} (last: empty), mean Pmax {results.pmax.mean():.3f}, mean log evidence {results.log_evidence.mean():.1f}, "
+        f"noise temperature {state.temperature:.2f}, next shell {state.last_shell}."
+    )

@@ -1,0 +1,200 @@
+"""From files and options to what the engine needs: particles in a fixed order, references, masks, folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.engine import Setup
+from napari_subtomo.em.expectation import Particles
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.maximisation import Maximiser
+from napari_subtomo.em.prepare import Load, Statistics3D, prepare
+from napari_subtomo.errors import GeometryError, InputError, OptionError
+from napari_subtomo.geometry.symmetry import symmetry_matrices
+from napari_subtomo.io.mrc import mrc_header, read_mrc, require_finite
+from napari_subtomo.io.optimisation import user_path
+from napari_subtomo.io.particles import ParticleSet
+from napari_subtomo.io.project import Project
+from napari_subtomo.io.relion import REFERENCE_IMAGE
+from napari_subtomo.io.star import read_star
+from napari_subtomo.io.subtomograms import open_subtomograms
+from napari_subtomo.numerics.backend import resolve_device
+from napari_subtomo.numerics.fourier import fourier_crop, lowpass, resize_centred
+from napari_subtomo.numerics.masks import soft_sphere
+from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.options.classify import ClassifyOptions
+from napari_subtomo.progress import Reporter
+
+FloatArray = npt.NDArray[np.float64]
+MASK_EDGE_PX = 5.0
+
+
+@dataclass(frozen=True)
+class Reweighted:
+    """A particle whose weights are not those of its file."""
+
+    data: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+    multiplicity: npt.NDArray[np.float32] | None
+
+
+def canonical_order(particles: ParticleSet) -> npt.NDArray[np.int64]:
+    """Rows of the file in an order that depends on the particles alone: neither the file's order nor names change a result."""
+    try:
+        keys = np.concatenate([particles.coordinates(), particles.origins, particles.angles.reshape(-1, 9)], axis=1)
+    except InputError:  # no coordinates that can be read without tomograms: take what there is
+        keys = np.concatenate([particles.origins, particles.angles.reshape(-1, 9)], axis=1)
+    order: npt.NDArray[np.int64] = np.lexsort(np.round(keys, 4).T).astype(np.int64)
+    return order
+
+
+def read_reference(path: Path, project: Project, box: int, pixel_size: float, resize: bool, reporter: Reporter) -> npt.NDArray[np.float32]:
+    """One map or a STAR list of maps on the particles' grid, shape (r, box, box, box)."""
+    paths = [path]
+    if path.suffix == ".star":
+        star = read_star(path)
+        block = next((b for b in star.blocks if b.has(REFERENCE_IMAGE)), None)
+        if block is None:
+            raise InputError(f"Expected a table with a column {REFERENCE_IMAGE} in {path}, found none; give a map or such a STAR file.")
+        paths = [project.resolve(text) for text in block.texts(REFERENCE_IMAGE)]
+    maps = [_on_grid(p, box, pixel_size, resize, reporter) for p in paths]
+    return np.stack(maps)
+
+
+def _on_grid(path: Path, box: int, pixel_size: float, resize: bool, reporter: Reporter) -> npt.NDArray[np.float32]:
+    """A map resampled and reboxed to the particles' grid if need be."""
+    header, volume = mrc_header(path), read_mrc(path)
+    require_finite(volume, path)
+    if volume.ndim != 3 or len(set(volume.shape)) != 1:
+        raise GeometryError(f"Expected a cubic reference map, found shape {volume.shape} in {path}; crop or pad it to a cube.")
+    voxel = header.voxel_size or pixel_size
+    same_pixel = abs(voxel - pixel_size) < 1e-3 * pixel_size
+    if same_pixel and volume.shape[0] == box:
+        return volume
+    if not resize:
+        raise GeometryError(
+            f"Expected a reference of box {box} at {pixel_size:g} Å, found box {volume.shape[0]} at {voxel:g} Å in {path}; "
+            "resample it, or allow --resize-reference."
+        )
+    if not same_pixel:
+        new = 2 * max(1, round(volume.shape[0] * voxel / pixel_size / 2))
+        volume = np.asarray(fourier_crop(volume, new), dtype=np.float32)
+    reporter.message(f"Reference {path.name} resampled from box {header.shape[0]} at {voxel:g} Å to box {box} at {pixel_size:g} Å.")
+    return np.asarray(resize_centred(volume, box), dtype=np.float32)
+
+
+def read_mask(path: Path | None, box: int, pixel_size: float, diameter: float) -> npt.NDArray[np.float32]:
+    """The mask of the references: a file, or a soft sphere."""
+    if path is None:
+        if diameter > box * pixel_size:
+            raise OptionError(
+                f"Expected a mask diameter of at most the box, {box * pixel_size:g} Å, found {diameter:g} Å; "
+                "use a smaller mask or a larger box."
+            )
+        return soft_sphere(box, diameter / 2 / pixel_size, MASK_EDGE_PX)
+    mask = read_mrc(path)
+    require_finite(mask, path)
+    if mask.shape != (box,) * 3 or mask.min() < -1e-3 or mask.max() > 1 + 1e-3:
+        raise GeometryError(
+            f"Expected a mask of box {box} with values 0 to 1, found shape {mask.shape} with values {mask.min():g} to {mask.max():g} "
+            f"in {path}."
+        )
+    return mask
+
+
+def set_up(options: ClassifyOptions, particles: ParticleSet, project: Project, reporter: Reporter) -> Setup:
+    """Everything an engine keeps through its iterations.
+
+    Raises
+    ------
+    InputError
+        No particles, unusable files, sizes that do not fit.
+    """
+    if len(particles) == 0:
+        raise InputError(f"Expected at least one particle, found none in {particles.path}; extract particles first.")
+    device = resolve_device(options.device)
+    source = open_subtomograms(particles, project)
+    box, pixel_size = source.box, source.pixel_size
+    mask = read_mask(_given(options.solvent_mask, project), box, pixel_size, options.mask_diameter)
+    raw = read_reference(user_path(options.reference, project), project, box, pixel_size, options.resize_reference, reporter)
+    if len(raw) not in (1, options.classes):
+        raise InputError(f"Expected one reference or {options.classes}, one per class, found {len(raw)} in {options.reference}.")
+    references = np.stack([lowpass(r, pixel_size, options.initial_lowpass) * mask for r in raw]).astype(np.float32)
+    if not np.any(references):
+        raise InputError(f"Expected a reference with density inside the mask, found an empty one in {options.reference}.")
+    order = canonical_order(particles)
+    angles, offsets = particles.angles[order], -particles.origins[order] / pixel_size
+    local = options.local_range >= 0 or not options.align
+    frames = angles if local else np.repeat(np.eye(3)[None], len(order), axis=0)
+    lattice = Lattice.of(box, box // 2)
+    load = _loader(options, source.read, order, reporter)
+    particle_mask = soft_sphere(box, options.mask_diameter / 2 / pixel_size, MASK_EDGE_PX) if options.mask_particles else None
+    prepared = prepare(load, frames, offsets, lattice, options.threads, reporter, particle_mask)
+    limit = (box - 1) // 2
+    if options.highres_limit > 0:
+        limit = min(limit, max(1, int(box * pixel_size / options.highres_limit + 0.5)))
+    names = source.tomogram_names
+    optics = np.unique(source.optics_groups[order], return_inverse=True)[1]
+    folds = min(options.folds, len(order))
+    fold = np.empty(len(order), np.int64)
+    fold[np.random.default_rng([options.seed, 2]).permutation(len(order))] = np.arange(len(order)) % folds
+    grid = PaddedGrid(box)
+    return Setup(
+        options=options,
+        prepared=prepared,
+        load=load,
+        particles=Particles(optics.astype(np.int64), source.tomograms[order].astype(np.int64), fold),
+        order=order,
+        frames=frames,
+        input_orientations=angles,
+        input_offsets=offsets,
+        references=references,
+        maximiser=Maximiser(grid, mask, limit, lattice.last_shell + 1),
+        mates=symmetry_matrices(options.symmetry),
+        group_names=names,
+        pixel_size=pixel_size,
+        initial_shell=int(np.clip(round(box * pixel_size / options.initial_lowpass), 3, limit)),
+        limit_shell=limit,
+        device=device,
+    )
+
+
+def _given(path: Path | None, project: Project) -> Path | None:
+    return None if path is None else user_path(path, project)
+
+
+def _loader(options: ClassifyOptions, read: Load, order: npt.NDArray[np.int64], reporter: Reporter) -> Load:
+    """Particles by engine index, their weights as the CTF options want them."""
+
+    def load(i: int) -> Statistics3D:
+        particle = read(int(order[i]))
+        if options.ctf_correction and not options.ignore_ctf_until_first_peak:
+            return particle
+        tilts = particle.multiplicity
+        if tilts is None:
+            raise InputError(
+                "Expected the number of tilts per Fourier voxel beside the weights to change the CTF, found weights alone; "
+                "use CTF-correction without further options, or extract again."
+            )
+        if not options.ctf_correction:
+            return Reweighted(particle.data, tilts, tilts)
+        return Reweighted(particle.data, _intact_first_peak(particle.weights, tilts), tilts)
+
+    return load
+
+
+def _intact_first_peak(weights: npt.NDArray[np.float32], tilts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Weights with CTF = 1 below the shell where the mean CTF² has its first maximum; FFTW half layout (n, n, n // 2 + 1)."""
+    n = weights.shape[0]
+    wrapped = np.fft.fftfreq(n, 1 / n)
+    radius = np.sqrt(wrapped[:, None, None] ** 2 + wrapped[None, :, None] ** 2 + np.arange(n // 2 + 1)[None, None] ** 2)
+    shell = np.floor(radius + 0.5).astype(int)
+    inside = shell <= n // 2
+    mean = np.bincount(shell[inside], weights[inside]) / np.maximum(np.bincount(shell[inside], tilts[inside]), 1e-9)
+    falling = np.flatnonzero(np.diff(mean) < 0)
+    peak = int(falling[falling > 0][0]) if np.any(falling > 0) else 0
+    return np.where(shell < peak, tilts, weights).astype(np.float32)

@@ -1,0 +1,62 @@
+"""The Fourier voxels an EM works on: one half of the sphere, ordered by shell so that a resolution limit is a prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Half sphere of integer frequencies of a box.
+
+    Attributes
+    ----------
+    n : int
+        Box in voxels.
+    last_shell : int
+        Largest shell kept.
+    k : ndarray, shape (V, 3), float32
+        (x, y, z) in Fourier pixels; of ±k the one with k_x > 0, on k_x = 0 the one with k_y > 0, then k_z >= 0. DC is the first.
+    shell : ndarray, shape (V,), int
+        Rounded radius, ascending.
+    """
+
+    n: int
+    last_shell: int
+    k: npt.NDArray[np.float32] = field(repr=False)
+    shell: npt.NDArray[np.int64] = field(repr=False)
+
+    @classmethod
+    def of(cls, n: int, last_shell: int) -> Lattice:
+        """Lattice of box `n` up to `last_shell` (at most n // 2 - 1 + n % 2, the last complete shell)."""
+        last_shell = min(last_shell, (n - 1) // 2)
+        axis = np.arange(-last_shell, last_shell + 1)
+        z, y, x = (a.ravel() for a in np.meshgrid(axis, axis, axis, indexing="ij"))
+        half = (x > 0) | ((x == 0) & (y > 0)) | ((x == 0) & (y == 0) & (z >= 0))
+        radius = np.sqrt(x**2 + y**2 + z**2)
+        chosen = np.flatnonzero(half & (radius <= last_shell))
+        chosen = chosen[np.argsort(radius[chosen], kind="stable")]
+        k = np.stack([x[chosen], y[chosen], z[chosen]], axis=1).astype(np.float32)
+        return cls(n, last_shell, k, np.floor(radius[chosen] + 0.5).astype(np.int64))
+
+    def __len__(self) -> int:
+        """Number of voxels."""
+        return len(self.k)
+
+    def prefix(self, last_shell: int) -> int:
+        """Number of voxels up to and with a shell."""
+        return int(np.searchsorted(self.shell, last_shell, side="right"))
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Voxels per shell, shape (last_shell + 1,)."""
+        return np.bincount(self.shell, minlength=self.last_shell + 1)
+
+    def half_layout_index(self) -> npt.NDArray[np.int64]:
+        """Flat index of each voxel in an unpadded FFTW half layout (n, n, n // 2 + 1)."""
+        x, y, z = self.k.astype(np.int64).T
+        index: npt.NDArray[np.int64] = ((z % self.n) * self.n + y % self.n) * (self.n // 2 + 1) + x
+        return index

@@ -1,0 +1,219 @@
+"""The M-step: from sums to the references of the next E-step, and to the maps that are written.
+
+References of the E-step (engine notes, sections 4 and 7): the consensus `Ā = NUM/(DEN + σ²/(4τ²))` of all classes and particles;
+a class `A_c = (NUM_c + ρĀ)/(DEN_c + ρ)` with `ρ = σ²/(δ·T·|Ā|²)` per shell, its sums without the fold that will be compared with it.
+Written maps are each class's own data, Wiener-filtered with the signal and noise power that the folds themselves show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.statistics import Sums
+from napari_subtomo.numerics.rotate import PaddedGrid
+
+FloatArray = npt.NDArray[np.float64]
+
+CONSENSUS_T = 4.0
+DELTA = 0.3  # prior variance of a class's difference, in units of the consensus power
+FLOOR = 1e-3  # least denominator, in units of its shell mean
+UNREGULARISED_SHELLS = 5
+
+
+@dataclass(frozen=True)
+class OwnMap:
+    """A class's own map and what is known of it, S = last_shell + 1 shells.
+
+    Attributes
+    ----------
+    volume : ndarray, shape (n, n, n), float32
+        Wiener-filtered, masked; zero for an empty class.
+    tau2, sigma2, ssnr, completeness : ndarray, shape (S,)
+        Signal power, noise power of the map, their ratio, share of measured nodes.
+    """
+
+    volume: npt.NDArray[np.float32]
+    tau2: FloatArray
+    sigma2: FloatArray
+    ssnr: FloatArray
+    completeness: FloatArray
+
+
+@dataclass(frozen=True)
+class References:
+    """References of the next E-step.
+
+    Attributes
+    ----------
+    maps : ndarray, shape (folds, classes, n, n, n), float32
+        Masked.
+    map_noise : ndarray, shape (classes, S)
+        Variance of the leave-fold-out maps by jackknife over the folds.
+    """
+
+    maps: npt.NDArray[np.float32]
+    map_noise: FloatArray
+
+
+@dataclass(frozen=True)
+class Maximiser:
+    """Grid, mask and limits shared by all maps of a job.
+
+    Attributes
+    ----------
+    grid : PaddedGrid
+    mask : ndarray, shape (n, n, n)
+        Solvent mask of all references (one for all, or the class with the larger mask pays for its noise).
+    last_shell : int
+        Beyond it maps are zero.
+    n_shells : int
+        Length of spectra.
+    """
+
+    grid: PaddedGrid
+    mask: npt.NDArray[np.float32]
+    last_shell: int
+    n_shells: int
+
+    @property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """Nodes up to the last shell."""
+        inside: npt.NDArray[np.bool_] = self.grid.shell <= self.last_shell
+        return inside
+
+    def spread(self, spectrum: FloatArray) -> npt.NDArray[np.float32]:
+        """A per-shell spectrum as a node array; the last value beyond its end."""
+        return spectrum.astype(np.float32)[np.minimum(self.grid.shell, len(spectrum) - 1)]
+
+    def shell_mean(self, values: Any) -> FloatArray:
+        """Mean of node values per shell 0 … n_shells - 1."""
+        return np.asarray(self.grid.shell_mean(values, self.n_shells - 1), dtype=np.float64)
+
+    def floored(self, denominator: Any) -> Any:
+        """Denominator with the least value that keeps unmeasured nodes from exploding."""
+        mean = self.shell_mean(denominator)
+        return np.maximum(denominator, self.spread(FLOOR * mean) + 1e-20)
+
+    def signal_power(self, numerator: Any, denominator: Any) -> FloatArray:
+        """Power |NUM/DEN|² per shell, nodes weighted by how well they are measured."""
+        ratio = numerator / self.floored(denominator)
+        weight = self.shell_mean(denominator)
+        power = self.shell_mean(denominator * (ratio.real**2 + ratio.imag**2))
+        return power / np.maximum(weight, 1e-30)
+
+    def consensus(self, sums: Sums, noise: FloatArray) -> Any:
+        """Regularised average of everything, on the grid."""
+        numerator, denominator = sums.total
+        tau2 = self.signal_power(numerator, denominator)
+        regulariser = noise / (CONSENSUS_T * np.maximum(tau2, 1e-30))
+        return numerator / (self.floored(denominator) + self.spread(regulariser))
+
+    def masked_map(self, transform: Any) -> npt.NDArray[np.float32]:
+        """Real map of a grid transform, cut at the last shell and masked."""
+        volume: npt.NDArray[np.float32] = self.grid.to_map(np.where(self.inside, transform, 0)) * self.mask
+        return volume
+
+    def references(self, sums: Sums, noise: FloatArray, regularisation: float, shrink_to: str) -> References:
+        """References per fold and class; a class's difference leaves the fold out, the consensus keeps all data.
+
+        Parameters
+        ----------
+        sums : Sums
+        noise : ndarray, shape (S,)
+            σ² per unit weight.
+        regularisation : float
+            T.
+        shrink_to : str
+            "consensus", or "own" for RELION's prior (each class towards zero by its own spectrum).
+        """
+        folds, classes = sums.numerator.shape[:2]
+        n = self.grid.n
+        maps = np.empty((folds, classes, n, n, n), np.float32)
+        map_noise = np.zeros((classes, self.n_shells))
+        if shrink_to == "own":
+            for c in range(classes):
+                maps[:, c] = self._own_reference(sums.numerator[:, c].sum(0), sums.denominator[:, c].sum(0), noise, regularisation)
+            return References(maps, map_noise)
+        mean = self.consensus(sums, noise)
+        if classes == 1:
+            maps[:] = self.masked_map(mean)
+            return References(maps, map_noise)
+        power = self.shell_mean(mean.real**2 + mean.imag**2)
+        rho = self.spread(noise / (DELTA * regularisation * np.maximum(power, 1e-30)))
+        for c in range(classes):
+            numerator, denominator = sums.numerator[:, c], sums.denominator[:, c]
+            total_num, total_den = numerator.sum(0), denominator.sum(0)
+            transforms = []
+            for f in range(folds):
+                num, den = (total_num - numerator[f], total_den - denominator[f]) if folds > 1 else (total_num, total_den)
+                maps[f, c] = self.masked_map((num + rho * mean) / (np.maximum(den, 0) + rho))
+                transforms.append(self.grid.transform(maps[f, c]))
+            map_noise[c] = self.jackknife(transforms)
+        return References(maps, map_noise)
+
+    def jackknife(self, transforms: list[Any]) -> FloatArray:
+        """Variance per shell of estimates that each leave one fold out, shape (S,)."""
+        folds = len(transforms)
+        if folds < 2:
+            return np.zeros(self.n_shells)
+        mean = sum(transforms) / folds
+        spread = sum(np.abs(t - mean) ** 2 for t in transforms)
+        return (folds - 1) / folds * self.shell_mean(spread)
+
+    def _own_reference(self, numerator: Any, denominator: Any, noise: FloatArray, regularisation: float) -> npt.NDArray[np.float32]:
+        """RELION's Wiener filter with the class's own spectrum, not applied in the first shells."""
+        regulariser = noise / (regularisation * np.maximum(self.signal_power(numerator, denominator), 1e-30))
+        regulariser[:UNREGULARISED_SHELLS] = 0
+        if not np.any(denominator > 0):
+            return np.zeros((self.grid.n,) * 3, np.float32)
+        return self.masked_map(numerator / (self.floored(denominator) + self.spread(regulariser)))
+
+    def own_map(self, numerator: Any, denominator: Any, noise: FloatArray) -> OwnMap:
+        """Map of one class from its own data, with spectra.
+
+        Parameters
+        ----------
+        numerator, denominator : array, shape (folds, *grid)
+            Of that class.
+        noise : ndarray, shape (S,)
+            Used where there is only one fold.
+
+        Returns
+        -------
+        OwnMap
+        """
+        folds = len(numerator)
+        num, den = numerator.sum(0), denominator.sum(0)
+        mean_weight = self.shell_mean(den)
+        if not np.any(mean_weight > 0):
+            flat = np.zeros(self.n_shells)
+            return OwnMap(np.zeros((self.grid.n,) * 3, np.float32), flat, flat + 1e-30, flat, flat)
+        measured = self.shell_mean((den > self.spread(FLOOR * mean_weight)).astype(np.float32))
+        ratio = num / self.floored(den)
+        # nodes weighted by their weight: a hardly measured node says little about signal or noise
+        norm = np.maximum(mean_weight, 1e-30)
+        power = self.shell_mean(den * np.abs(ratio) ** 2) / norm
+        if folds > 1:
+            without = [(num - numerator[f]) / self.floored(np.maximum(den - denominator[f], 0)) for f in range(folds)]
+            mean = sum(without) / folds
+            noise_power = (folds - 1) / folds * self.shell_mean(den * sum(np.abs(w - mean) ** 2 for w in without)) / norm
+        else:
+            noise_power = noise / norm
+        tau2 = np.maximum(power - noise_power, 0)
+        ssnr = tau2 / np.maximum(noise_power, 1e-30)
+        ssnr[self.last_shell + 1 :] = 0
+        # σ²/τ² with σ² such that the map's noise is σ²/DEN on average
+        regulariser = np.minimum(noise_power * norm / np.maximum(tau2, 1e-30), 1e30)
+        regulariser[0] = 0
+        volume = self.masked_map(num / (self.floored(den) + self.spread(regulariser)))
+        return OwnMap(volume, tau2, noise_power, ssnr, measured)
+
+
+def resolved_shell(ssnr: FloatArray, first: int = 1) -> int:
+    """Last shell of the unbroken run with SSNR >= 1 that begins at shell `first`; `first` - 1 if there is none."""
+    below = np.flatnonzero(ssnr[first:] < 1)
+    return first - 1 + (int(below[0]) if len(below) else len(ssnr) - first)

@@ -1,0 +1,100 @@
+"""The grid of poses that all particles share in an iteration: rotations and shifts about each particle's own frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp
+
+from napari_subtomo.geometry import so3
+from napari_subtomo.geometry.orientations import rotation_vectors_to_matrices
+
+FloatArray = npt.NDArray[np.float64]
+
+# Steps at which sampling costs about 10 % of a shell's amplitude (exp of half the phase variance): a body-centred lattice of rotations
+# of step s spreads a point at the edge of a ball by 0.177·s·R per direction, a cubic lattice of shifts by 0.289·s.
+ANGLE_RULE = 0.4
+SHIFT_RULE = 0.3
+
+
+@dataclass(frozen=True)
+class PoseGrid:
+    """Rotations and shifts of one iteration.
+
+    Attributes
+    ----------
+    rotations : ndarray, shape (nR, 3, 3)
+        dR: a particle's orientation is `R_p · dR` with R_p its frame.
+    rotation_log_prior : ndarray, shape (nR,)
+        Sums to one after exp.
+    shifts : ndarray, shape (nT, 3)
+        Pixels (x, y, z) in the particle's frame.
+    angular_step, shift_step : float
+        Degrees, pixels.
+    perturbation : float
+        Offset of the grid as a fraction of a step, -0.5 … 0.5.
+    """
+
+    rotations: FloatArray = field(repr=False)
+    rotation_log_prior: FloatArray = field(repr=False)
+    shifts: FloatArray = field(repr=False)
+    angular_step: float
+    shift_step: float
+    perturbation: float
+
+    @classmethod
+    def single(cls) -> PoseGrid:
+        """The stored pose alone."""
+        return cls(np.eye(3)[None], np.zeros(1), np.zeros((1, 3)), 0.0, 0.0, 0.0)
+
+
+def needed_step(asked: float, allowed: float) -> float:
+    """`asked`, halved until it is at most `allowed`."""
+    while asked > allowed * (1 + 1e-9):
+        asked /= 2
+    return asked
+
+
+def steps_for(shell: int, n: int, radius_px: float, angular_step: float, shift_step: float) -> tuple[float, float]:
+    """Angular (degrees) and shift step (pixels) that a shell of box `n` needs for a particle of this radius."""
+    shell = max(shell, 1)
+    angle = needed_step(angular_step, np.degrees(ANGLE_RULE * n / (shell * max(radius_px, 1.0))))
+    return angle, needed_step(shift_step, SHIFT_RULE * n / shell)
+
+
+def pose_grid(
+    angular_step: float, local_range: float, shift_step: float, shift_range: float, rng: np.random.Generator, order: int | None = None
+) -> PoseGrid:
+    """Grid of an iteration, moved as a whole by a random part of a step (the same for all particles keeps products shared).
+
+    Parameters
+    ----------
+    angular_step, local_range : float
+        Degrees; the ball's radius is three sigma of a Gaussian prior. A negative range: all of SO(3).
+    shift_step, shift_range : float
+        Pixels.
+    rng : numpy Generator
+        Keyed by seed and iteration.
+    order : int, optional
+        HEALPix order of a global grid; by default the first whose step is at most `angular_step`.
+    """
+    perturbation = float(rng.uniform(-0.5, 0.5))
+    shifts = so3.shifts(shift_step, shift_range)
+    if len(shifts) > 1:
+        shifts = shifts + rng.uniform(-0.25, 0.25, 3) * shift_step
+    if local_range < 0:
+        if order is None:
+            order = max(0, int(np.ceil(np.log2(60.0 / angular_step) - 1e-6)))
+        angular_step = so3.healpix_step(order)
+        turn = rotation_vectors_to_matrices(rng.uniform(-0.5, 0.5, 3) * angular_step)
+        rotations = so3.healpix_orientations(order) @ turn
+        log_prior = np.full(len(rotations), -np.log(len(rotations)))
+        return PoseGrid(rotations, log_prior, shifts, angular_step, shift_step, perturbation)
+    vectors = so3.ball(angular_step, local_range)
+    if len(vectors) > 1:
+        vectors = vectors + rng.uniform(-0.25, 0.25, 3) * angular_step
+    sigma = max(local_range / 3, 1e-6)
+    log_prior = -0.5 * (np.linalg.norm(vectors, axis=1) / sigma) ** 2
+    return PoseGrid(rotation_vectors_to_matrices(vectors), log_prior - logsumexp(log_prior), shifts, angular_step, shift_step, perturbation)

@@ -1,0 +1,141 @@
+"""Particles as the engine wants them: data and weights resampled once, each in its own prior frame, on the shared lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+from napari_subtomo.progress import Reporter
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Statistics3D(Protocol):
+    """What the engine reads of one particle (see `data.subtomograms.Subtomogram`)."""
+
+    @property
+    def data(self) -> npt.NDArray[np.float32]:
+        """Premultiplied data, real space, shape (n, n, n), origin at n // 2."""
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """Σ CTF², FFTW half layout, shape (n, n, n // 2 + 1)."""
+
+    @property
+    def multiplicity(self) -> npt.NDArray[np.float32] | None:
+        """Number of tilts, same layout, where known."""
+
+
+Load = Callable[[int], Statistics3D]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Premultiplied data and weights of all particles on a lattice, in each particle's frame.
+
+    Attributes
+    ----------
+    lattice : Lattice
+    G : ndarray, shape (n, V), complex64
+        Data X(R_p k), with the input offset taken out; for the M-step.
+    GE : ndarray, shape (n, V), complex64
+        The same from masked particles, for the E-step; `G` itself when particles are not masked.
+    H : ndarray, shape (n, V), float32
+        Weights W(R_p k) >= 0.
+    """
+
+    lattice: Lattice
+    G: npt.NDArray[np.complex64] = field(repr=False)
+    GE: npt.NDArray[np.complex64] = field(repr=False)
+    H: npt.NDArray[np.float32] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Number of particles."""
+        return len(self.G)
+
+
+def resample(
+    particle: Statistics3D, grid: PaddedGrid, k: npt.NDArray[np.float32], frame: FloatArray, offset_px: FloatArray, mask: Any = None
+) -> tuple[Any, Any, Any]:
+    """Data and weights of one particle in a turned frame: G(k) = X(R k) e^{+2πi R k·t/n} and H(k) = W(R k).
+
+    Parameters
+    ----------
+    particle : Statistics3D
+    grid : PaddedGrid
+    k : ndarray, shape (V, 3)
+        Lattice, (x, y, z).
+    frame : ndarray, shape (3, 3)
+        R.
+    offset_px : ndarray, shape (3,)
+        t: where the particle sits relative to the box centre, (x, y, z) pixels of the subtomogram.
+    mask : ndarray, shape (n, n, n), optional
+        Multiplied to the data for a second, masked G.
+
+    Returns
+    -------
+    G, GE, H : ndarrays, shape (V,)
+        GE is G when there is no mask. H is interpolated with the kernel of the data and clipped at 0.
+    """
+    n = grid.n
+    points = (k @ frame.T).astype(np.float32)
+    weights = np.fft.fftshift(np.fft.irfftn(particle.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+    volumes = [grid.transform(particle.data), grid.transform(weights)]
+    if mask is not None:
+        volumes.append(grid.transform(particle.data * mask))
+    values = Interpolation(grid, points).gather(np.stack([v.ravel() for v in volumes], axis=1))
+    phase = np.exp(2j * np.pi * (points @ offset_px.astype(np.float32)) / n).astype(np.complex64)
+    g = values[:, 0] * phase
+    return g, (g if mask is None else values[:, 2] * phase), np.maximum(values[:, 1].real, 0)
+
+
+def prepare(
+    load: Load,
+    frames: FloatArray,
+    offsets_px: FloatArray,
+    lattice: Lattice,
+    threads: int,
+    reporter: Reporter,
+    mask: Any = None,
+    what: str = "Resample particles",
+) -> Prepared:
+    """All particles in their frames.
+
+    Parameters
+    ----------
+    load : callable
+        Particle by index.
+    frames : ndarray, shape (n, 3, 3)
+    offsets_px : ndarray, shape (n, 3)
+    lattice : Lattice
+    threads : int
+    reporter : Reporter
+    mask : ndarray, optional
+        For GE; see `resample`.
+    what : str
+        Name of the stage.
+    """
+    grid = PaddedGrid(lattice.n)
+    count = len(frames)
+    g = np.empty((count, len(lattice)), np.complex64)
+    ge = g if mask is None else np.empty_like(g)
+    h = np.empty((count, len(lattice)), np.float32)
+    reporter.stage(what, count, "particles")
+
+    def one(i: int) -> None:
+        a, b, c = resample(load(i), grid, lattice.k, frames[i], offsets_px[i], mask)
+        g[i], h[i] = a, c
+        if mask is not None:
+            ge[i] = b
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(one, range(count)):
+            reporter.advance()
+    return Prepared(lattice, g, ge, h)

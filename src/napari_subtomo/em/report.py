@@ -1,0 +1,197 @@
+"""What an iteration says of itself: the noun `Classes`, from sums, posteriors and states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.data.classes import Classes, Sampling
+from napari_subtomo.em.accumulate import mean_noise
+from napari_subtomo.em.expectation import EStep
+from napari_subtomo.em.maximisation import Maximiser, OwnMap, resolved_shell
+from napari_subtomo.em.state import State
+from napari_subtomo.em.statistics import ParticleResults, Sums
+from napari_subtomo.geometry.orientations import relion_distance
+
+if TYPE_CHECKING:
+    from napari_subtomo.em.engine import Setup
+
+FloatArray = npt.NDArray[np.float64]
+
+UNKNOWN = 999.0
+
+
+def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) -> list[OwnMap]:
+    """Each class's own map; while there is one common class, it stands for all."""
+    spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
+    made = [maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum) for c in range(sums.numerator.shape[1])]
+    if len(made) < setup.options.classes:
+        made = [made[0]] * setup.options.classes
+    if setup.options.empty_class:
+        flat = np.zeros(maximiser.n_shells)
+        made.append(OwnMap(np.zeros_like(made[0].volume), flat, flat, flat, flat))
+    return made
+
+
+def resolution(shell: int, setup: Setup) -> float:
+    """Å of a shell; 999 for shell 0."""
+    return setup.lattice.n * setup.pixel_size / shell if shell > 0 else UNKNOWN
+
+
+def class_fractions(setup: Setup, posterior: FloatArray) -> FloatArray:
+    """Mean posterior of each written class: copies of a common class share its fraction."""
+    mean = posterior.mean(0)
+    real, empty = mean[:-1], mean[-1]
+    if len(real) < setup.options.classes:
+        real = np.full(setup.options.classes, real.sum() / setup.options.classes)
+    return np.append(real, empty) if setup.options.empty_class else real
+
+
+def describe(
+    setup: Setup,
+    state: State,
+    new: State,
+    step: EStep,
+    results: ParticleResults,
+    sums: Sums,
+    maximiser: Maximiser,
+    seconds: float,
+) -> Classes:
+    """The classes after an iteration, particles in the order of the input file."""
+    o = setup.options
+    maps = own_maps(setup, maximiser, sums, new.noise)
+    shells = np.array([resolved_shell(m.ssnr[: maximiser.last_shell + 1]) for m in maps])
+    back = np.argsort(setup.order)  # engine order -> file order
+    moved = new.offsets - state.offsets
+    n = len(back)
+    completeness = np.array([m.completeness[1 : maximiser.last_shell + 1].mean() if m.completeness.any() else 0.0 for m in maps])
+    return Classes(
+        iteration=new.iteration,
+        n_iterations=o.iterations,
+        phase=setup.phase(new.iteration),
+        pixel_size=setup.pixel_size,
+        mask_diameter=o.mask_diameter,
+        maps=np.stack([m.volume for m in maps]),
+        has_empty=o.empty_class,
+        fractions=class_fractions(setup, results.posterior),
+        resolutions=np.array([resolution(s, setup) for s in shells]),
+        completeness=completeness,
+        accuracy_rotations=np.full(len(maps), UNKNOWN),
+        accuracy_offsets=np.full(len(maps), UNKNOWN),
+        ssnr=np.stack([m.ssnr for m in maps]),
+        tau2=np.stack([m.tau2 for m in maps]),
+        sigma2=np.stack([m.sigma2 for m in maps]),
+        shell_completeness=np.stack([m.completeness for m in maps]),
+        noise=new.noise,
+        group_names=setup.group_names,
+        group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),
+        group_scales=new.scales,
+        current_resolution=resolution(int(shells.max()), setup),
+        current_size=2 * new.last_shell,
+        temperature=new.temperature,
+        sigma_offset=new.sigma_offset * setup.pixel_size,
+        log_likelihood=float(results.log_likelihood.sum()),
+        average_pmax=float(results.pmax.mean()) if n else 0.0,
+        sampling=sampling(setup, step),
+        angles=new.orientations[back],
+        origins=-new.offsets[back] * setup.pixel_size,
+        class_numbers=new.labels[back],
+        log_likelihoods=results.log_likelihood[back],
+        log_evidence=results.log_evidence[back],
+        pmax=results.pmax[back],
+        n_significant=results.significant[back],
+        change_classes=float((new.labels != state.labels).mean()) if n else 0.0,
+        change_orientations=float(relion_distance(state.orientations, new.orientations, setup.mates).mean()) if n else 0.0,
+        change_offsets=float(np.sqrt((moved**2).sum() / max(2 * n, 1)) * setup.pixel_size),
+        seconds=seconds,
+    )
+
+
+def sampling(setup: Setup, step: EStep) -> Sampling:
+    """The grid of an iteration."""
+    o, p = setup.options, setup.pixel_size
+    return Sampling(
+        angular_step=step.poses.angular_step,
+        local_range=o.local_range,
+        offset_range=o.offset_range * p,
+        offset_step=step.poses.shift_step * p,
+        perturbation=step.poses.perturbation,
+        n_rotations=len(step.poses.rotations),
+        n_shifts=len(step.poses.shifts),
+        symmetry=o.symmetry,
+        original_angular_step=o.angular_step,
+        original_offset_range=o.offset_range * p,
+        original_offset_step=o.offset_step * p,
+        align=o.align,
+    )
+
+
+def describe_start(setup: Setup, state: State) -> Classes:
+    """Iteration 0: the given references, before any comparison."""
+    o = setup.options
+    n_shells = setup.maximiser.n_shells
+    k = o.classes + int(o.empty_class)
+    references = state.maps[0] if len(state.maps[0]) == o.classes else np.repeat(state.maps[0], o.classes, axis=0)
+    if o.empty_class:
+        references = np.concatenate([references, np.zeros_like(references[:1])])
+    n = len(setup.order)
+    back = np.argsort(setup.order)
+    zeros, unknown = np.zeros((k, n_shells)), np.full(k, UNKNOWN)
+    single = Sampling(
+        o.angular_step,
+        o.local_range,
+        o.offset_range * setup.pixel_size,
+        o.offset_step * setup.pixel_size,
+        0.0,
+        1,
+        1,
+        o.symmetry,
+        o.angular_step,
+        o.offset_range * setup.pixel_size,
+        o.offset_step * setup.pixel_size,
+        o.align,
+    )
+    empty = 0.2 if o.empty_class else 0.0
+    fractions = np.full(o.classes, (1 - empty) / o.classes)
+    return Classes(
+        iteration=0,
+        n_iterations=o.iterations,
+        phase="start",
+        pixel_size=setup.pixel_size,
+        mask_diameter=o.mask_diameter,
+        maps=references,
+        has_empty=o.empty_class,
+        fractions=np.append(fractions, empty) if o.empty_class else fractions,
+        resolutions=np.full(k, float(o.initial_lowpass)),
+        completeness=np.zeros(k),
+        accuracy_rotations=unknown,
+        accuracy_offsets=unknown,
+        ssnr=zeros,
+        tau2=zeros,
+        sigma2=zeros,
+        shell_completeness=zeros,
+        noise=state.noise,
+        group_names=setup.group_names,
+        group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),
+        group_scales=state.scales,
+        current_resolution=float(o.initial_lowpass),
+        current_size=2 * state.last_shell,
+        temperature=state.temperature,
+        sigma_offset=state.sigma_offset * setup.pixel_size,
+        log_likelihood=0.0,
+        average_pmax=0.0,
+        sampling=single,
+        angles=state.orientations[back],
+        origins=-state.offsets[back] * setup.pixel_size,
+        class_numbers=state.labels[back],
+        log_likelihoods=np.zeros(n),
+        log_evidence=np.zeros(n),
+        pmax=np.zeros(n),
+        n_significant=np.zeros(n, np.int64),
+        change_classes=1.0,
+        change_orientations=0.0,
+        change_offsets=0.0,
+        seconds=0.0,
+    )

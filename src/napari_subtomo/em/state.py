@@ -1,0 +1,82 @@
+"""The state of a classification between two iterations: all that the next iteration needs, in one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.errors import FileFormatError
+from napari_subtomo.io.atomic import atomic_path
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class State:
+    """What an iteration leaves to the next. n particles are in the engine's own order; see `Engine.order`.
+
+    Attributes
+    ----------
+    iteration : int
+    maps : ndarray, shape (folds, classes, box, box, box), float32
+        References of the next E-step, masked.
+    map_noise : ndarray, shape (classes, S)
+    noise : ndarray, shape (n optics groups, S)
+    temperature : float
+    scales : ndarray, shape (n groups,)
+    log_fractions : ndarray, shape (classes + 1,)
+    sigma_offset : float
+        Pixels.
+    last_shell : int
+        Of the next E-step.
+    orientations : ndarray, shape (n, 3, 3)
+        Best A, reference -> subtomogram frame.
+    offsets : ndarray, shape (n, 3)
+        Best position relative to the box centre, pixels (x, y, z).
+    labels : ndarray, shape (n,)
+        1-based best class as written; the empty class is classes + 1 of the options.
+    signal : bool
+        Whether a shell beyond the first E-step's has ever held signal.
+    """
+
+    iteration: int
+    maps: npt.NDArray[np.float32]
+    map_noise: FloatArray
+    noise: FloatArray
+    temperature: float
+    scales: FloatArray
+    log_fractions: FloatArray
+    sigma_offset: float
+    last_shell: int
+    orientations: FloatArray
+    offsets: FloatArray
+    labels: npt.NDArray[np.int64]
+    signal: bool
+
+
+def write_state(path: Path, state: State) -> None:
+    """Write the state whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **{f.name: np.asarray(getattr(state, f.name)) for f in fields(State)})  # type: ignore[arg-type]
+
+
+def read_state(path: Path) -> State:
+    """Read a state.
+
+    Raises
+    ------
+    FileFormatError
+        The file is damaged.
+    """
+    try:
+        with np.load(path) as arrays:
+            values = {f.name: arrays[f.name] for f in fields(State)}
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise FileFormatError(
+            f"Expected the state of an iteration in {path}, found a damaged file ({error}); delete it to resume from an earlier iteration."
+        ) from error
+    plain = {name: (value.item() if value.ndim == 0 else value) for name, value in values.items()}
+    return State(**plain)
