@@ -21,7 +21,8 @@ check() {
 }
 
 bin="$venv/bin"
-check ruff "$bin/python" -m ruff check .
+check ruff "$bin/python" -m ruff check --output-format concise .
+check format "$bin/python" -m ruff format --check -q .
 check mypy "$bin/python" -m mypy
 check import-contracts "$bin/python" -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
 check manifest "$bin/python" -m npe2 validate napari.yaml
