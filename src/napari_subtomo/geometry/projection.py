@@ -92,7 +92,7 @@ def project(points: npt.ArrayLike, series: Alignment, frame: Frame, image_size: 
     size = np.asarray(frame.size_xyz)
     unbinned = frame.unbinned(points).reshape(-1, 3)
     rotation = tilt_matrices(series)
-    places = np.einsum("tij,nj->tni", rotation, unbinned - size // 2)
+    places: FloatArray = np.einsum("tij,nj->tni", rotation, unbinned - size // 2)
     # depth counts from the real-valued centre, places from the integer one
     places[..., 2] -= (rotation[:, 2] @ (frame.centre_px - size // 2))[:, None]
     places[..., 0] += (np.asarray(series.x_shift) / frame.pixel_size + image_size[0] // 2)[:, None]

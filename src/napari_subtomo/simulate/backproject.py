@@ -70,7 +70,9 @@ def weighted(image: npt.NDArray[np.floating], z_rot: float, spacing: float, floo
     return out
 
 
-def aligned(image: Volume, size: tuple[int, int], z_rot: float, shift_px: tuple[float, float], across: FloatArray, along: FloatArray) -> Volume:
+def aligned(
+    image: Volume, size: tuple[int, int], z_rot: float, shift_px: tuple[float, float], across: FloatArray, along: FloatArray
+) -> Volume:
     """Weighted image sampled on a grid across and along the tilt axis.
 
     Parameters
@@ -122,26 +124,25 @@ def backproject(images: npt.NDArray[np.floating], series: Alignment, frame: Fram
         If an XTilt is not 0.
     """
     if np.any(np.abs(series.x_tilt) > 1e-6):
-        raise GeometryError(f"Expected a tilt series without X tilt for back-projection, found {np.max(np.abs(series.x_tilt)):.2f} degrees.")
+        raise GeometryError(f"Expected a tilt series without X tilt for back-projection, found {np.abs(series.x_tilt).max():.2f} deg.")
     n_tilts, height, width = images.shape
     shape, b = frame.file_shape_zyx(), frame.binning
-    z, y, x = (np.arange(n) * b - size // 2 for n, size in zip(shape, reversed(frame.size_xyz), strict=True))
+    z, y, x = (np.arange(n, dtype=np.float64) * b - size // 2 for n, size in zip(shape, reversed(frame.size_xyz), strict=True))
+    tilts = np.radians(np.asarray(series.y_tilt, dtype=np.float64))
     step = b / FINER
     reach = int(np.ceil((np.abs(x).max() + np.abs(z).max()) / step)) + 1
-    across = np.arange(-reach, reach + 1) * step
+    across = np.arange(-reach, reach + 1, dtype=np.float64) * step
     spacing = tilt_spacing(series.y_tilt)
     floor = 1 / (n_tilts * frame.size_xyz[2])
     rows = np.empty((n_tilts, len(across), len(y)), np.float32)
-    matrices = []
     for t in range(n_tilts):
         shift = (series.x_shift[t] / frame.pixel_size, series.y_shift[t] / frame.pixel_size)
         finer = weighted(images[t], series.z_rot[t], spacing[t], floor, b)
         rows[t] = aligned(finer, (width, height), series.z_rot[t], shift, across, y)
-        matrices.append(np.radians(series.y_tilt[t]))
     columns = rows.reshape(-1, len(y))
     volume = np.empty(shape, np.float32)
     for index, depth in enumerate(z):
-        volume[index] = (_plane_matrix(np.asarray(matrices), x, depth, step, reach) @ columns).T
+        volume[index] = (_plane_matrix(tilts, x, float(depth), step, reach) @ columns).T
     return volume
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.ndimage import map_coordinates
 
+from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.ctf import ctf, dose_weight
 from napari_subtomo.numerics.fourier import centred_fft, resize_centred
 
@@ -82,7 +83,7 @@ class Slicer:
         """
         size = self.padded.shape[0]
         k = self.kx[None, :, None] * matrices[:, None, 0, :] + self.ky[None, :, None] * matrices[:, None, 1, :]
-        nodes = np.moveaxis(k[..., ::-1] * size + size // 2, -1, 0)  # rows of padded are z, y, x
+        nodes = np.moveaxis(reverse_axes(k) * size + size // 2, -1, 0)  # padded has axes z, y, x
         values: npt.NDArray[np.complex64] = map_coordinates(self.padded, nodes, order=1, mode="constant", prefilter=False)
         return values
 
