@@ -18,7 +18,6 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SCATTER_VALUES = 4_000_000  # points per scattered chunk
-TEMPLATES = 24
 
 
 def map_sums(
@@ -130,26 +129,14 @@ def mean_noise(noise: FloatArray, counts: npt.ArrayLike) -> FloatArray:
     return mean
 
 
-def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, seed: tuple[int, int], threads: int) -> ShellSums:
-    """Residuals, weights, scales and the noise on random templates, at the best pose of every particle.
-
-    The templates are references of other rotations turned inside out (complex conjugates), shifted at random: no particle looks
-    like them, so what residuals show on them is noise.
-
-    Parameters
-    ----------
-    seed : tuple of int
-        (seed, iteration).
-    """
+def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threads: int) -> ShellSums:
+    """Residuals, weights, scales and offsets at the best pose of every particle."""
     folds, classes = step.model.maps.shape[:2]
     volumes = reference_volumes(replace(step, device="cpu"))
     voxels, n_shells = step.voxels, step.lattice.last_shell + 1
     shell, all_shells = step.lattice.shell[:voxels], step.lattice.shell
     phases, k = step.phases(), step.lattice.k[:voxels]
     n_optics, n_groups = len(step.model.noise), len(step.model.scales)
-    rng = np.random.default_rng([*seed, 77])
-    picks = rng.integers(len(step.poses.rotations), size=TEMPLATES)
-    wander = np.exp(2j * np.pi / step.lattice.n * (rng.uniform(-3, 3, (TEMPLATES, 3)) @ k.T.astype(np.float64))).astype(np.complex64)
     empty = results.posterior[:, -1] > 0.5
 
     def at_rotations(rotations: FloatArray, f: int) -> Any:
@@ -159,8 +146,6 @@ def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, seed: 
 
     def one_fold(f: int) -> ShellSums:
         total = ShellSums.zero(n_optics, n_groups, n_shells)
-        turned = at_rotations(step.poses.rotations[picks], f)
-        templates = turned[np.arange(TEMPLATES), :, np.arange(TEMPLATES) % classes].conj() * wander
         for ids in blocks(step, np.flatnonzero(step.particles.fold == f), 1):
             turned = at_rotations(step.poses.rotations[results.rotation[ids]], f)
             reference = turned[np.arange(len(ids)), :, results.best_class[ids]]
@@ -174,19 +159,15 @@ def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, seed: 
             power = (residual.real**2 + residual.imag**2).astype(np.float64)
             cross = (data[:, :voxels].real * reference.real + data[:, :voxels].imag * reference.imag) / np.maximum(scale, 1e-6)
             energy = weight[:, :voxels] * (reference.real**2 + reference.imag**2) / np.maximum(scale, 1e-6) ** 2
-            whitening = step.whitening(ids) * np.float32(step.model.temperature)
-            expected = (2 * weight[:, :voxels] * whitening**2) * (templates.real**2 + templates.imag**2).sum(0)
             for row, i in enumerate(ids):
                 o, g = step.particles.optics[i], step.particles.group[i]
                 part.residual[o] += np.bincount(all_shells, power[row], n_shells)
                 part.weight[o] += np.bincount(all_shells, weight[row], n_shells)
                 part.cross[g] += np.bincount(shell, cross[row], n_shells)
                 part.power[g] += np.bincount(shell, energy[row], n_shells)
-                part.template_power[o] += np.bincount(shell, expected[row], n_shells)
-            noise = (2 * residual[:, :voxels] * whitening).view(np.float32) @ np.ascontiguousarray(templates).view(np.float32).T
             offsets, offset_weight = _offset_power(step, ids, results, empty)
-            spectra = (part.residual, part.weight, part.cross, part.power, part.template_power)
-            total = total + ShellSums(*spectra, float((noise**2).sum()), offsets, offset_weight)
+            spectra = (part.residual, part.weight, part.cross, part.power)
+            total = total + ShellSums(*spectra, offsets, offset_weight)
         return total
 
     total = ShellSums.zero(n_optics, n_groups, n_shells)

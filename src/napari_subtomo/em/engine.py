@@ -20,6 +20,7 @@ from napari_subtomo.em.report import describe
 from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
+from napari_subtomo.em.temperature import noise_temperature
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -105,6 +106,10 @@ def initial_state(setup: Setup) -> State:
         power[group] += np.bincount(lattice.shell, g.real**2 + g.imag**2)
         weight[group] += np.bincount(lattice.shell, setup.prepared.H[i])
     noise = np.maximum(power / np.maximum(weight, 1e-30), 1e-30)
+    temperature = o.noise_temperature
+    if temperature <= 0:
+        envelope = np.abs(setup.references).mean(0)
+        temperature = noise_temperature(setup.prepared, setup.particles, noise, envelope, max(lattice.last_shell // 2, 1), o.seed)
     maps = np.repeat(setup.references[None], setup.folds, axis=0)
     classes = maps.shape[1]
     empty = 0.2 if o.empty_class else 0.0
@@ -115,7 +120,7 @@ def initial_state(setup: Setup) -> State:
         maps=maps,
         map_noise=np.zeros((classes, lattice.last_shell + 1)),
         noise=noise,
-        temperature=o.noise_temperature if o.noise_temperature > 0 else 1.0,
+        temperature=temperature,
         scales=np.ones(n_groups),
         log_fractions=log_fractions,
         sigma_offset=max(10.0 / setup.pixel_size, 1e-3),
@@ -139,8 +144,6 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     began, o = time.monotonic(), setup.options
     iteration = state.iteration + 1
     reporter.message(f"Iteration {iteration} of {o.iterations} ({setup.phase(iteration)}), shells to {state.last_shell}.")
-    if state.iteration == 0 and o.noise_temperature <= 0:
-        state = _calibrate(setup, state)
     allowed = None
     wanted = 1 if setup.phase(iteration) == "consensus" else o.classes
     first_cc = iteration == 1 and not o.absolute_greyscale
@@ -158,7 +161,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     last_map_shell = min(setup.lattice.last_shell, state.last_shell + M_STEP_SHELLS)
     maximiser = replace(setup.maximiser, last_shell=last_map_shell)
     sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
-    shells = shell_sums(step, setup.prepared, results, (o.seed, iteration), o.threads)
+    shells = shell_sums(step, setup.prepared, results, o.threads)
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
     reporter.message(_line(new, results))
     return new, describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
@@ -209,21 +212,6 @@ def _e_step(setup: Setup, state: State, poses: PoseGrid, allowed: npt.NDArray[np
     )
 
 
-def _calibrate(setup: Setup, state: State) -> State:
-    """The noise temperature before the first iteration, from whole particles: their signal hardly shows on inverted templates."""
-    single = PoseGrid.single()
-    results = ParticleResults.empty(len(setup.prepared), state.maps.shape[1])
-    results.posterior[:, -1] = 1  # nothing is subtracted
-    shells = shell_sums(_e_step(setup, state, single, None, False), setup.prepared, results, (setup.options.seed, 0), setup.options.threads)
-    return replace(state, temperature=_temperature(shells, state.noise, state.temperature))
-
-
-def _temperature(shells: ShellSums, noise: FloatArray, before: float) -> float:
-    """κ: variance of residuals on templates against that of noise uncorrelated between voxels; between 0.5 and 20."""
-    expected = float((shells.template_power * noise).sum())
-    return float(np.clip(shells.template_variance / expected, 0.5, 20)) if expected > 0 else before
-
-
 def _next_state(
     setup: Setup,
     state: State,
@@ -236,12 +224,10 @@ def _next_state(
 ) -> State:
     """Noise, temperature, scales, fractions, references and limits for the next iteration."""
     o = setup.options
-    noise, temperature, scales = state.noise, state.temperature, state.scales
+    noise, scales = state.noise, state.scales
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
         measured = shells.weight > 0
         noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), state.noise)
-        if o.noise_temperature <= 0:
-            temperature = _temperature(shells, noise, state.temperature)
         scales = _scales(shells, state, maximiser, sums)
     fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
     if not o.empty_class:
@@ -264,7 +250,7 @@ def _next_state(
         maps=references.maps,
         map_noise=references.map_noise,
         noise=noise,
-        temperature=temperature,
+        temperature=state.temperature,
         scales=scales,
         log_fractions=log_fractions,
         sigma_offset=float(max(spread, np.sqrt(2.0) / setup.pixel_size)) if o.align and shells.offset_weight else state.sigma_offset,

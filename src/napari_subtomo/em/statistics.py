@@ -21,11 +21,6 @@ class ShellSums:
         |X - W A|² at the best pose, and W.
     cross, power : ndarray, shape (n scale groups, S)
         Re(X A*) and W |A|² at the best pose of particles that are not empty: the scale of a group is their ratio.
-    template_power : ndarray, shape (n optics groups, S)
-        Σ 2 w² W |B|² over random templates B, w the whitening used: times the noise spectrum, the variance that noise uncorrelated
-        between voxels would show on the templates.
-    template_variance : float
-        The variance that residuals do show on them.
     offsets : float
         Posterior-weighted squared offsets, pixels², all three components.
     offset_weight : float
@@ -36,16 +31,14 @@ class ShellSums:
     weight: FloatArray
     cross: FloatArray
     power: FloatArray
-    template_power: FloatArray
-    template_variance: float = 0.0
     offsets: float = 0.0
     offset_weight: float = 0.0
 
     @classmethod
     def zero(cls, n_optics: int, n_groups: int, n_shells: int) -> ShellSums:
         """Sums over no particle."""
-        o, g = np.zeros((n_optics, n_shells)), np.zeros((n_groups, n_shells))
-        return cls(o, o, g, g, o)
+        optics, groups = (n_optics, n_shells), (n_groups, n_shells)
+        return cls(np.zeros(optics), np.zeros(optics), np.zeros(groups), np.zeros(groups))
 
     def __add__(self, other: ShellSums) -> ShellSums:
         """Sums over both."""

@@ -1,0 +1,138 @@
+"""The job: particles and a reference in; classes, poses and RELION's files of every iteration out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_subtomo.data.classes import Classes
+from napari_subtomo.data.result import JobResult
+from napari_subtomo.em.engine import Setup, initial_state, iterate
+from napari_subtomo.em.inputs import set_up
+from napari_subtomo.em.report import describe_start
+from napari_subtomo.em.state import State, read_state, write_state
+from napari_subtomo.errors import FileFormatError
+from napari_subtomo.io.class3d import complete_iterations, iteration_file, write_iteration
+from napari_subtomo.io.optimisation import input_paths, resolve_inputs
+from napari_subtomo.io.project import JobFolder
+from napari_subtomo.options.classify import ClassifyOptions
+from napari_subtomo.progress import Reporter
+
+
+def run(options: ClassifyOptions, folder: JobFolder, reporter: Reporter) -> JobResult:
+    """Classify the particles of a set.
+
+    Whatever iterations the folder already holds are gone on from: the result is that of an uninterrupted run.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    folder : JobFolder
+        Gets `run_itNNN_*` of every iteration from 000 on, the optimiser last.
+    reporter : Reporter
+        Gets an event "iteration" after each.
+
+    Returns
+    -------
+    JobResult
+        Outputs "optimiser", "model", "data", "particles" and "optimisation_set" of the last iteration; numbers "iterations", "classes",
+        "counts", "fractions", "resolutions", "signal".
+
+    Raises
+    ------
+    InputError
+        No particles, unusable files, or sizes that do not fit.
+    """
+    from threadpoolctl import threadpool_limits
+
+    particles, _, _ = resolve_inputs(options, folder.project)
+    _, tomograms, trajectories = input_paths(options, folder.project)
+    setup = set_up(options, particles, folder.project, reporter)
+
+    def write(state: State, classes: Classes) -> None:
+        write_state(folder.file(f"run_it{classes.iteration:03d}_state.npz"), state)
+        write_iteration(folder, classes, particles, tomograms, trajectories, options)
+        reporter.event("iteration", **summary_of(classes))
+
+    state = _former(setup, folder, reporter)
+    if state is None:
+        state = initial_state(setup)
+        write(state, describe_start(setup, state))
+    reporter.message(
+        f"{len(particles)} particles in {len(setup.group_names)} tomograms, box {setup.lattice.n} px of {setup.pixel_size:g} Å, "
+        f"noise temperature {state.temperature:.2f}, on {setup.device}."
+    )
+    classes: Classes | None = None
+    # every fold is summed in one thread with one BLAS thread: results do not depend on the number of threads
+    with threadpool_limits(limits=1 if setup.folds > 1 else options.threads, user_api="blas"):
+        for state, classes in iterate(setup, state, reporter):
+            write(state, classes)
+            reporter.check()
+    return _result(folder, options, state, classes, reporter)
+
+
+def _former(setup: Setup, folder: JobFolder, reporter: Reporter) -> State | None:
+    """The state of the last whole iteration in the folder that fits these options."""
+    for iteration in reversed(complete_iterations(folder.path)):
+        if iteration > setup.options.iterations:
+            continue
+        path = folder.file(f"run_it{iteration:03d}_state.npz")
+        try:
+            state = read_state(path)
+        except FileFormatError as error:
+            reporter.warn(str(error))
+            continue
+        if len(state.labels) == len(setup.order):
+            reporter.message(f"Going on from iteration {iteration} in {folder.path.name}.")
+            return state
+    return None
+
+
+def summary_of(classes: Classes) -> dict[str, Any]:
+    """The figures of an iteration as plain numbers, for events."""
+    return {
+        "iteration": classes.iteration,
+        "of": classes.n_iterations,
+        "phase": classes.phase,
+        "has_empty": classes.has_empty,
+        "fractions": [round(float(f), 6) for f in classes.fractions],
+        "counts": [int(c) for c in classes.counts],
+        "resolutions": [round(float(r), 2) for r in classes.resolutions],
+        "current_resolution": round(classes.current_resolution, 2),
+        "change_classes": round(classes.change_classes, 6),
+        "change_orientations": round(classes.change_orientations, 4),
+        "change_offsets": round(classes.change_offsets, 4),
+        "average_pmax": round(classes.average_pmax, 4),
+        "log_likelihood": round(classes.log_likelihood, 3),
+        "angular_step": classes.sampling.angular_step,
+        "rotations": classes.sampling.n_rotations,
+        "shifts": classes.sampling.n_shifts,
+        "seconds": round(classes.seconds, 2),
+    }
+
+
+def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: Classes | None, reporter: Reporter) -> JobResult:
+    """Outputs and closing lines."""
+    iteration = state.iteration
+    names = {"optimiser": "optimiser", "model": "model", "data": "data", "particles": "data", "optimisation_set": "optimisation_set"}
+    outputs: dict[str, Path] = {role: folder.file(iteration_file(iteration, name)) for role, name in names.items()}
+    k = options.classes + int(options.empty_class)
+    counts = np.bincount(state.labels - 1, minlength=k)
+    lines = [f"{len(state.labels)} particles after {iteration} iterations:"]
+    for c in range(k):
+        name = "empty" if options.empty_class and c == k - 1 else f"class {c + 1}"
+        tail = "" if classes is None or name == "empty" else f", resolution {classes.resolutions[c]:.1f} Å"
+        lines.append(f"  {name}: {counts[c]} particles{tail}")
+    if not state.signal:
+        text = (
+            "No signal: no shell beyond the initial low-pass ever showed more signal than noise, so what the classes show is the reference; "
+            "check contrast, pixel size, orientations and the reference, or use more particles."
+        )
+        reporter.warn(text)
+        lines.append(text)
+    numbers: dict[str, Any] = {"iterations": iteration, "classes": options.classes, "counts": counts.tolist(), "signal": state.signal}
+    if classes is not None:
+        numbers |= {"fractions": classes.fractions.tolist(), "resolutions": classes.resolutions.tolist(), "seconds": classes.seconds}
+    return JobResult(outputs, tuple(lines), numbers)
