@@ -23,6 +23,10 @@ LayerData = tuple[Any, dict[str, Any], str]
 KEY = "subtomo"
 TOMOGRAM, PARTICLES, ORIENTATIONS = "tomogram", "particles", "orientations"
 LAYER_NAMES = {PARTICLES: "Particles", ORIENTATIONS: "Orientations"}
+#: Voxels; thickness of the slab that 3D shows.
+PLANE_THICKNESS = 5
+#: Opacity of a disc inside of its coloured rim: the density under it must be seen.
+FILL_ALPHA = 0.25
 UNITS = ("angstrom",) * 3
 
 
@@ -36,9 +40,16 @@ def image_layer(session: Session, volume: Volume) -> LayerData:
         "units": UNITS,
         "colormap": "gray",
         "contrast_limits": volume.contrast_limits,
+        "depiction": "plane",  # in 3D: a slab through the middle, dark protein in front, as RELION's picker shows it
+        "plane": _plane(volume),
+        "rendering": "minip",
         "metadata": {KEY: {"role": TOMOGRAM, "session": session}},
     }
     return volume.data, settings, "image"
+
+
+def _plane(volume: Volume) -> dict[str, Any]:
+    return {"position": tuple((n - 1) / 2 for n in volume.data.shape), "normal": (1.0, 0.0, 0.0), "thickness": PLANE_THICKNESS}
 
 
 def points_layer(session: Session, state: OverlayState) -> LayerData:
@@ -49,10 +60,9 @@ def points_layer(session: Session, state: OverlayState) -> LayerData:
         "ndim": 3,
         "scale": (state.voxel_size,) * 3,
         "units": UNITS,
-        "border_width": 0.06,
-        "border_color": "black",
-        "opacity": 0.75,
-        "blending": "translucent",
+        "border_width": 0.07,
+        "opacity": 1.0,
+        "blending": "translucent_no_depth",
         "projection_mode": "rescale_spherical",
         "features": dict(state.features),
         "metadata": {KEY: {"role": PARTICLES, "session": session}},
@@ -70,6 +80,7 @@ def vectors_layer(session: Session, state: OverlayState) -> LayerData:
         "edge_color": _arrow_colours(state),
         "edge_width": _arrow_width(state),
         "vector_style": "arrow",
+        "blending": "translucent_no_depth",
         "projection_mode": "all",
         "metadata": {KEY: {"role": ORIENTATIONS, "session": session}},
     }
@@ -108,6 +119,7 @@ def apply_image(viewer: ViewerModel, session: Session, volume: Volume | None) ->
         layer.scale = settings["scale"]
         layer.contrast_limits_range = settings["contrast_limits"]
         layer.contrast_limits = settings["contrast_limits"]
+        layer.plane = settings["plane"]
         layer.name = settings["name"]
     layer.metadata[KEY] = settings["metadata"][KEY]
 
@@ -162,7 +174,9 @@ def _update_vectors(layer: Any, state: OverlayState, former: OverlayState | None
 def _point_styles(state: OverlayState) -> dict[str, Any]:
     if not len(state.rows):
         return {}
-    return {"face_color": state.face_colours, "symbol": state.symbols, "size": state.sizes, "shown": state.shown}
+    fill = state.face_colours.copy()
+    fill[:, 3] *= np.where(state.symbols == "disc", FILL_ALPHA, 1.0)
+    return {"face_color": fill, "border_color": state.face_colours, "symbol": state.symbols, "size": state.sizes, "shown": state.shown}
 
 
 def _arrow_colours(state: OverlayState) -> Any:

@@ -12,7 +12,6 @@ from napari_subtomo.errors import FileMissingError, InputError, SubtomoError
 from napari_subtomo.io.particles import ParticleSet, read_particles
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.relion import (
-    CLASS_NUMBER,
     LOG_LIKELI_CONTRIBUTION,
     MAX_VALUE_PROB_DISTRIBUTION,
     OPTIMISER_GENERAL,
@@ -86,17 +85,18 @@ def load_session(path: Path, project: Project | None = None, source: Source | No
     names = {str(name) for particles, _ in sets for name in particles.tomo_names}
     candidates = [path] if source is None and path.is_file() else tomogram_files(found_project, source)
     tomograms = _best_tomograms(candidates, names, found_project, path)
+    tables = [table_of(particles, place, tomograms) for place, (particles, _) in enumerate(sets)]
     table, kept = ParticleTable.empty(), np.zeros(0, dtype=bool)
-    for place, (particles, keep) in enumerate(sets):
-        rows = table_of(particles, place, tomograms)
+    for rows, (_, keep) in zip(tables, sets, strict=True):
         table, kept = table.joined(rows), np.concatenate([kept, keep])
     session = Session(
         project=found_project.root,
         tomograms=tuple(tomograms),
         sets=tuple(particles for particles, _ in sets),
+        read_positions=tuple(rows.positions for rows in tables),
         table=table,
         kept=kept,
-        colour_by=CLASS_NUMBER,
+        tomograms_path=tomograms.path,
         diameter=_diameter(source, sets),
         title=source.title if source else "tomograms",
         shown=tomograms.names[0] if len(tomograms) else "",

@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.geometry.frames import reverse_axes
-from napari_subtomo.io.relion import CLASS_NUMBER
 from napari_subtomo.viewer import palette
+from napari_subtomo.viewer.columns import particle_colours
 from napari_subtomo.viewer.session import Session
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: A column with more different values than this is coloured by a scale instead of one colour a value.
-MOST_CATEGORIES = 14
 REJECTED_ALPHA = 0.3
 DIMMED_ALPHA = 0.2
 
@@ -72,46 +70,6 @@ class OverlayState:
     legend: tuple[LegendEntry, ...] = ()
 
 
-def column_colours(session: Session) -> tuple[FloatArray, list[tuple[str, str, npt.NDArray[np.bool_]]]]:
-    """Colours (n, 4) of all particles by the session's column, and the legend's (label, colour, mask) in order.
-
-    Class numbers keep one colour each for ever. Other columns with up to `MOST_CATEGORIES` values get one colour a value, numbers with
-    more values a scale from their 2nd to their 98th percentile; a missing column leaves everything white.
-    """
-    table, column = session.table, session.colour_by
-    everything = np.ones(len(table), dtype=bool)
-    if column == CLASS_NUMBER:
-        numbers = [int(number) for number in np.unique(table.classes[session.kept & table.alive])]
-        if not any(numbers):
-            return palette.class_colours(table.classes), [("particles", palette.UNCLASSIFIED, everything)] if len(table) else []
-        entries = [
-            (f"class {number}" if number > 0 else "no class", palette.to_hex(palette.class_colours([number])[0]), table.classes == number)
-            for number in numbers
-        ]
-        return palette.class_colours(table.classes), entries
-    if column not in table.columns:
-        return np.tile(palette.rgba(palette.UNCLASSIFIED), (len(table), 1)), [("particles", palette.UNCLASSIFIED, everything)]
-    texts = np.asarray(table.columns[column], dtype=np.str_)
-    distinct = np.unique(texts[texts != ""])
-    values = table.numbers(column)
-    if values is not None and len(distinct) > MOST_CATEGORIES:
-        finite = values[np.isfinite(values)]
-        low, middle, high = (float(np.percentile(finite, share)) for share in (2, 50, 98))
-        colours = palette.continuous_colours(values, low, high)
-        ends = [(f"{sign} {value:.4g}", value) for sign, value in (("≤", low), ("~", middle), ("≥", high))]
-        below, above = values <= (low + middle) / 2, values > (middle + high) / 2
-        masks = (below, ~below & ~above, above)
-        shades = [palette.to_hex(palette.continuous_colours([value], low, high)[0]) for _, value in ends]
-        return colours, [(label, shade, mask) for (label, _), shade, mask in zip(ends, shades, masks, strict=True)]
-    if values is not None:
-        distinct = distinct[np.argsort([float(text) for text in distinct])]
-    ranks = {text: rank for rank, text in enumerate(distinct)}
-    shades_of = palette.category_colours(len(ranks)) if ranks else np.zeros((0, 4))
-    padded = np.vstack([shades_of, palette.rgba(palette.UNCLASSIFIED)])
-    colours = padded[[ranks.get(str(text), len(ranks)) for text in texts]] if len(texts) else np.zeros((0, 4))
-    return colours, [(str(text), palette.to_hex(shades_of[rank]), texts == text) for text, rank in ranks.items()][: 2 * MOST_CATEGORIES]
-
-
 def resolve(session: Session) -> OverlayState:
     """What is drawn over the tomogram that the session shows.
 
@@ -128,8 +86,8 @@ def resolve(session: Session) -> OverlayState:
     rows = table.rows_of(session.shown)
     kept = session.kept[rows]
     points = frame.voxels_zyx(table.positions[rows])
-    colours, entries = column_colours(session)
-    face = colours[rows].copy()
+    colours = particle_colours(session.table, session.kept, session.colour_by)
+    face = colours.values[rows].copy()
     face[~kept] = palette.rgba(palette.GREY, REJECTED_ALPHA)
     if session.hover_class is not None:
         others = table.classes[rows] != session.hover_class
@@ -138,9 +96,10 @@ def resolve(session: Session) -> OverlayState:
     shown = kept if session.rejected == "hidden" else np.ones(len(rows), dtype=bool)
     arrows = reverse_axes(table.orientations[rows[kept]][:, :, 2]) * diameter
     living = table.alive & session.kept
-    here = np.zeros(len(table), dtype=bool)
-    here[rows] = True
-    legend = [LegendEntry(label, colour, int((mask & living & here).sum()), int((mask & living).sum())) for label, colour, mask in entries]
+    here = living & (table.tomograms == session.shown)
+    legend = [
+        LegendEntry(key.label, key.colour, int((key.mask & here).sum()), int((key.mask & living).sum())) for key in colours.keys
+    ]
     _, rejected = session.totals()
     if rejected:
         legend.append(LegendEntry("rejected", palette.GREY, int((~kept).sum()), rejected))

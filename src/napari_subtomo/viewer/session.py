@@ -32,6 +32,8 @@ class Session:
         All that can be shown, in the order of the STAR file.
     sets : tuple of ParticleSet
         The files the particles came from, as read.
+    read_positions : tuple of ndarray, shape (n, 3)
+        True positions of their rows as read, Å, xyz.
     table : ParticleTable
         Particles of all sets, with what was moved, added and deleted by hand.
     kept : ndarray of bool, shape (n,)
@@ -45,6 +47,10 @@ class Session:
     rejected : "dimmed" or "hidden"
     diameter : float
         Drawn particle diameter in Å.
+    tomograms_path : Path or None
+        The STAR file of the tomograms.
+    saved : ParticleTable or None
+        The table as it was saved last: edits up to there are safe.
     title : str
         One line that says what is shown, e.g. "Select/job005".
     """
@@ -52,6 +58,7 @@ class Session:
     project: Path
     tomograms: tuple[Tomogram, ...]
     sets: tuple[ParticleSet, ...] = ()
+    read_positions: tuple[npt.NDArray[np.float64], ...] = ()
     table: ParticleTable = field(default_factory=ParticleTable.empty)
     kept: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     shown: str = ""
@@ -59,6 +66,8 @@ class Session:
     hover_class: int | None = None
     rejected: Rejected = "dimmed"
     diameter: float = 200.0
+    tomograms_path: Path | None = None
+    saved: ParticleTable | None = None
     title: str = ""
 
     @property
@@ -93,6 +102,16 @@ class Session:
             return self
         here = self.names.index(self.shown)
         return self.showing(self.names[int(np.clip(here + step, 0, len(self.names) - 1))])
+
+    @property
+    def edited(self) -> bool:
+        """Whether particles were moved, added or deleted by hand since they were read or saved."""
+        if self.table is self.saved:
+            return False
+        if not self.table.alive.all() or (self.table.source < 0).any():
+            return True
+        read = np.concatenate(self.read_positions) if self.read_positions else np.zeros((0, 3))
+        return not np.array_equal(self.table.positions, read)
 
     def counts(self, name: str) -> tuple[int, int]:
         """Kept and rejected particles of one tomogram."""

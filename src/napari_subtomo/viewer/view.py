@@ -37,11 +37,11 @@ class ProjectView:
     changed = Signal(Session)
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
-        self.viewer = viewer
+        self.viewer: ViewerModel = _own(viewer)
         self._session = session
         self._state: OverlayState | None = None
         self._volumes: dict[str, Volume | None] = {}
-        _views[id(viewer)] = self
+        _views[id(self.viewer)] = self
         self._drawing = False
         self._listened: Any = None
         self._bind_keys()
@@ -80,6 +80,16 @@ class ProjectView:
         """Show the tomogram `step` places further in the list."""
         self.show(self.session.stepped(step))
 
+    def close(self) -> None:
+        """Take the layers away and leave the viewer alone."""
+        self._drawing = True
+        for role in (layers.ORIENTATIONS, layers.PARTICLES, layers.TOMOGRAM):
+            layer = layers.find_layer(self.viewer, role)
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+        self.viewer.text_overlay.visible = False
+        _views.pop(id(self.viewer), None)
+
     def centre(self) -> None:
         """Go to the slice with most of the kept particles, or to the middle."""
         volume, state = self.volume, self.state
@@ -112,6 +122,7 @@ class ProjectView:
         half = session.diameter / 2  # a particle is seen in every slice that cuts its sphere
         self.viewer.dims.margin_left = self.viewer.dims.margin_right = (half,) * self.viewer.dims.ndim
         self.viewer.scale_bar.visible = True
+        self.viewer.layers.selection.active = layers.find_layer(self.viewer, layers.PARTICLES)
         if centre:
             self.centre()
         self._caption()
@@ -126,6 +137,7 @@ class ProjectView:
         text = f"{session.shown} ({place}) · {session.title} · {kept} kept{turned_down}{missing}"
         overlay = self.viewer.text_overlay
         overlay.text = text
+        overlay.position = "top_left"  # the scale bar has the other corner
         overlay.visible = True
 
     def _open(self, name: str) -> Volume | None:
@@ -171,8 +183,15 @@ class ProjectView:
 
 def view_of(viewer: ViewerModel) -> ProjectView | None:
     """The view that lives on a viewer, or None."""
+    viewer = _own(viewer)
     found = _views.get(id(viewer))
     return found if found is not None and found.viewer is viewer else None
+
+
+def _own(viewer: ViewerModel) -> ViewerModel:
+    """The viewer itself: napari hands plugins a proxy of it, which is another object."""
+    own: ViewerModel = getattr(viewer, "__wrapped__", viewer)
+    return own
 
 
 def open_session(viewer: ViewerModel, session: Session) -> ProjectView:

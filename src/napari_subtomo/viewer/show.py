@@ -1,0 +1,94 @@
+"""`napari-subtomo open`: a project in napari, or in pictures where there is no display."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_subtomo.viewer.load import load_session
+from napari_subtomo.viewer.view import ProjectView, open_session
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+DOCK = ("napari-subtomo", "Kept particles")
+
+
+def display_available() -> bool:
+    """Whether a window can be opened: a screen on Linux (X11 or Wayland), always elsewhere; not with Qt's windowless platforms."""
+    if os.environ.get("QT_QPA_PLATFORM", "") in ("offscreen", "minimal"):
+        return False
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
+
+
+def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel | None = None) -> ProjectView:
+    """Show tomogram, particles and the latest selection of a project.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Project folder, job folder or STAR file.
+    show : bool
+        Open a window and return when it is closed; otherwise only fill a viewer.
+    viewer : ViewerModel, optional
+        Viewer to fill; a new one by default (a model without a window if `show` is false).
+
+    Returns
+    -------
+    ProjectView
+
+    Raises
+    ------
+    InputError
+        Nothing to show there; found out before any window opens.
+    """
+    session = load_session(Path(directory))
+    if viewer is not None:
+        return open_session(viewer, session)
+    if not show:
+        from napari.components import ViewerModel
+
+        return open_session(ViewerModel(), session)
+    import napari
+
+    window = napari.Viewer(title=f"{session.title} - napari-subtomo")
+    view = open_session(window, session)
+    window.window.add_plugin_dock_widget(*DOCK)
+    window.reset_view()  # the dock took part of the canvas
+    view.centre()
+    napari.run()
+    return view
+
+
+def present(directory: str | Path, out: str | Path | None = None) -> list[Path]:
+    """Open a project in napari; without a display, or without napari's Qt, write pictures instead.
+
+    Parameters
+    ----------
+    directory : str or Path
+    out : str or Path, optional
+        Folder of the pictures.
+
+    Returns
+    -------
+    list of Path
+        The pictures; empty if a window was shown.
+    """
+    if display_available() and _has_qt():
+        open_project(directory)
+        return []
+    from napari_subtomo.viewer.pictures import make_pictures
+
+    return make_pictures(directory, out)
+
+
+def _has_qt() -> bool:
+    try:
+        import qtpy.QtWidgets  # noqa: F401 - only asks whether it is there
+    except Exception:  # qtpy raises its own classes, and ImportError for missing system libraries
+        return False
+    return True
