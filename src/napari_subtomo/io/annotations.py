@@ -101,7 +101,8 @@ def read_annotations(path: str | Path) -> Annotations:
     spheres = block.has(relion.SPHERE_RADIUS) or Path(path).stem.endswith("_spheres")
     radii = block.floats(relion.SPHERE_RADIUS, finite=True) if spheres else None
     name = tomo_name_of(path) or block.text(relion.TOMO_NAME, "")
-    return Annotations(name, reverse_axes(points), radii)
+    ids = block.texts(relion.ROW_ID) if block.has(relion.ROW_ID) else None
+    return Annotations(name, reverse_axes(points), radii, ids)
 
 
 def find_annotations(folder: str | Path, kind: Kind) -> Iterator[Path]:
