@@ -2,6 +2,6 @@
 
 from napari_subtomo.table.grid import Grid, file_grid
 from napari_subtomo.table.iterations import iteration_grid
-from napari_subtomo.table.run import render, run
+from napari_subtomo.table.job import render, run
 
 __all__ = ["Grid", "file_grid", "iteration_grid", "render", "run"]
