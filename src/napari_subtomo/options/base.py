@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class JobOptions(BaseModel):
     """Options of one job: frozen, no unknown names, every field with help, unit and RELION's label where it has one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # by name as well: an alias such as "from" cannot be written as an argument in Python
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
 
 
 class InputOptions(JobOptions):

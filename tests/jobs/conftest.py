@@ -1,0 +1,32 @@
+"""The made-up jobs, in this process and as a program."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from napari_subtomo.jobs.registry import JOBS
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The module of the made-up jobs, registered; the current folder is an empty one."""
+    monkeypatch.syspath_prepend(str(HERE))
+    module = importlib.import_module("fake_program")
+    jobs = dict(JOBS)
+    module.register(jobs)
+    for name in jobs.keys() - JOBS.keys():
+        monkeypatch.setitem(JOBS, name, jobs[name])
+    monkeypatch.chdir(tmp_path)
+    return module
+
+
+@pytest.fixture
+def program() -> Path:
+    """A script that is napari-subtomo with the made-up jobs."""
+    return HERE / "fake_program.py"
