@@ -67,10 +67,11 @@ def run(options: ClassifyOptions, folder: JobFolder, reporter: Reporter) -> JobR
     classes: Classes | None = None
     # every fold is summed in one thread with one BLAS thread: results do not depend on the number of threads
     with threadpool_limits(limits=1 if setup.folds > 1 else options.threads, user_api="blas"):
-        for state, classes in iterate(setup, state, reporter):
-            write(state, classes)
+        last = state
+        for last, classes in iterate(setup, state, reporter):
+            write(last, classes)
             reporter.check()
-    return _result(folder, options, state, classes, reporter)
+    return _result(folder, options, last, classes, reporter)
 
 
 def _former(setup: Setup, folder: JobFolder, reporter: Reporter) -> State | None:
@@ -127,8 +128,8 @@ def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: 
         lines.append(f"  {name}: {counts[c]} particles{tail}")
     if not state.signal:
         text = (
-            "No signal: no shell beyond the initial low-pass ever showed more signal than noise, so what the classes show is the reference; "
-            "check contrast, pixel size, orientations and the reference, or use more particles."
+            "No signal: no shell beyond the initial low-pass ever showed more signal than noise, "
+            "so what the classes show is the reference; check contrast, pixel size, orientations and the reference, or use more particles."
         )
         reporter.warn(text)
         lines.append(text)

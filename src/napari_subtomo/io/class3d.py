@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_subtomo import __version__
 from napari_subtomo.data.classes import Classes
@@ -134,7 +135,12 @@ def _model(classes: Classes, folder: JobFolder, options: ClassifyOptions) -> lis
         r.ITERATION_SECONDS: classes.seconds,
     }
     numbers = range(1, classes.n_classes + 1)
-    shells = np.arange(classes.ssnr.shape[1])
+    shells = np.arange(n // 2 + 1)
+
+    def full(spectrum: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """A spectrum up to Nyquist, zero where nothing was computed."""
+        return np.pad(spectrum, (0, max(0, len(shells) - len(spectrum))))[: len(shells)]
+
     frequency = shells / (n * classes.pixel_size)
     angstrom = np.concatenate([[999.0], 1 / frequency[1:]])
     blocks = [
@@ -156,14 +162,14 @@ def _model(classes: Classes, folder: JobFolder, options: ClassifyOptions) -> lis
             r.SPECTRAL_INDEX: shells,
             r.RESOLUTION: frequency,
             r.ANGSTROM_RESOLUTION: angstrom,
-            r.SSNR_MAP: classes.ssnr[c - 1],
+            r.SSNR_MAP: full(classes.ssnr[c - 1]),
             r.GOLD_STANDARD_FSC: np.zeros(len(shells)),
-            r.FOURIER_COMPLETENESS: classes.shell_completeness[c - 1],
-            r.REFERENCE_SIGMA2: classes.sigma2[c - 1] * scale,
-            r.REFERENCE_TAU2: classes.tau2[c - 1] * scale,
+            r.FOURIER_COMPLETENESS: full(classes.shell_completeness[c - 1]),
+            r.REFERENCE_SIGMA2: full(classes.sigma2[c - 1]) * scale,
+            r.REFERENCE_TAU2: full(classes.tau2[c - 1]) * scale,
             r.SPECTRAL_ORIENTABILITY: np.zeros(len(shells)),
         }
-        blocks.append(StarBlock.loop(f"{r.MODEL_CLASS}_{c}", spectra))
+        blocks.append(StarBlock.loop(r.MODEL_CLASS.format(c), spectra))
     blocks.append(
         StarBlock.loop(
             r.MODEL_GROUPS,
@@ -176,8 +182,8 @@ def _model(classes: Classes, folder: JobFolder, options: ClassifyOptions) -> lis
         )
     )
     for group, noise in enumerate(classes.noise, start=1):
-        spectrum = {r.SPECTRAL_INDEX: shells, r.RESOLUTION: frequency, r.SIGMA2_NOISE: noise * scale}
-        blocks.append(StarBlock.loop(f"{r.MODEL_OPTICS_GROUP}_{group}", spectrum))
+        spectrum = {r.SPECTRAL_INDEX: shells, r.RESOLUTION: frequency, r.SIGMA2_NOISE: full(noise) * scale}
+        blocks.append(StarBlock.loop(r.MODEL_OPTICS_GROUP.format(group), spectrum))
     return blocks
 
 
