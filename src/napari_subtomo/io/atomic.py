@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_subtomo.errors import InputError
@@ -35,7 +35,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             f"Cannot write {path}: {error.strerror or error}; check that the folder exists, is writable and has space."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or its folder never came to be
+            temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
