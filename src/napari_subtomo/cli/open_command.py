@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 from napari_subtomo.cli.parser import add_talk, model_parser, parse
@@ -22,9 +23,7 @@ def run(words: list[str]) -> None:
 def show(options: OpenOptions, *, quiet: bool = False) -> None:
     """A window where there is a display and no folder for pictures was named; the names of the pictures otherwise."""
     if options.pictures is not None:
-        from napari_subtomo.viewer.pictures import make_pictures
-
-        pictures = make_pictures(options.directory, options.pictures)
+        pictures = pictures_of(options.directory, options.pictures)
     else:
         from napari_subtomo.viewer.show import present
 
@@ -32,3 +31,10 @@ def show(options: OpenOptions, *, quiet: bool = False) -> None:
     if not quiet:
         for picture in pictures:
             print(picture)
+
+
+def pictures_of(directory: Path, folder: Path) -> list[Path]:
+    """Pictures of a project without a window, written into `folder`."""
+    from napari_subtomo.viewer.pictures import make_pictures
+
+    return make_pictures(directory, folder)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from napari_subtomo.data.result import JobResult
 from napari_subtomo.errors import FileFormatError, InputError, JobError
 from napari_subtomo.io.project import Project
 from napari_subtomo.jobs.events import EVENTS
@@ -100,6 +101,22 @@ def check_folder(folder: Path, spec: JobSpec, resolved: Mapping[str, Any]) -> Jo
     if differ:
         raise JobError(f"The unfinished {spec.name} job in {folder} was begun with other options ({', '.join(differ)}); {another}.")
     return record if spec.resumes else None
+
+
+def finished_result(folder: Path, spec: JobSpec, resolved: Mapping[str, Any], project: Project) -> JobResult | None:
+    """What a finished job with the same options left in a folder, all of it still there; None where there is no such job."""
+    if not (folder / RECORD).is_file():
+        return None
+    try:
+        record = read_record(folder)
+    except FileFormatError:
+        return None
+    if record.job != spec.name or record.exit_status != "finished" or differences(spec, record.resolved, resolved):
+        return None
+    outputs = {role: project.resolve(name) for role, name in record.outputs.items()}
+    if not all(path.exists() for path in outputs.values()):
+        return None
+    return JobResult(outputs, tuple(record.summary), record.numbers)
 
 
 def clear_traces(folder: Path, *, resumed: bool) -> None:

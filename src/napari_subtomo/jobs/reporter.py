@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class JobReporter:
         self.folder = folder
         self.listener: Reporter = listener if listener is not None else Silent()
         self._stop = threading.Event()
+        self._said: set[str] = set()
         self._events = EventLog(folder / EVENTS) if folder is not None else None
         self._out = (folder / "run.out").open("a", encoding="utf-8") if folder is not None else None
         self._err = (folder / "run.err").open("a", encoding="utf-8") if folder is not None else None
@@ -70,16 +72,24 @@ class JobReporter:
 
     def message(self, text: str) -> None:
         """One line for run.out."""
+        self._said.add(text)
         self.write("message", text=text)
         self._log(text)
         self.listener.message(text)
 
     def warn(self, text: str) -> None:
         """One line for run.out and run.err."""
+        self._said.add(text)
         self.write("warning", text=text)
         self._log(f"WARNING: {text}")
         self.error_log(f"WARNING: {text}")
         self.listener.warn(text)
+
+    def conclude(self, summary: Iterable[str]) -> None:
+        """The closing lines of a job, but for those that it said itself."""
+        for line in summary:
+            if line not in self._said:
+                self.message(line)
 
     def event(self, kind: str, **data: Any) -> None:
         """A machine-readable event."""

@@ -139,8 +139,7 @@ def _run_recorded(spec: JobSpec, options: JobOptions, folder: JobFolder, job: Jo
         with stop_on_signals(job.cancel), pulse(folder.path / EVENTS):
             result = _call(spec, options, folder, job)
         status = "finished"
-        for line in result.summary:
-            job.message(line)
+        job.conclude(result.summary)
         return result
     except JobCancelled as error:
         status, sentence = "cancelled", str(error)
@@ -191,8 +190,7 @@ def _run_plain(spec: JobSpec, options: JobOptions, home: Project, reporter: Repo
     job = JobReporter(None, reporter)
     with stop_on_signals(job.cancel):
         result = _call(spec, options, folder, job)
-    for line in result.summary:
-        job.message(line)
+    job.conclude(result.summary)
     return folder, result
 
 

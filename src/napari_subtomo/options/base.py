@@ -15,17 +15,6 @@ class JobOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
 
 
-class InputOptions(JobOptions):
-    """Where particles and tomograms come from: an optimisation set, or single files that override its entries."""
-
-    optimisation_set: Path | None = Field(
-        None, title="Input optimisation set", description="STAR file that names particles, tomograms and trajectories."
-    )
-    particles: Path | None = Field(None, title="Input particle set", description="particles.star; overrides the optimisation set.")
-    tomograms: Path | None = Field(None, title="Input tomogram set", description="tomograms.star; overrides the optimisation set.")
-    trajectories: Path | None = Field(None, title="Input trajectory set", description="motion.star; overrides the optimisation set.")
-
-
 def option(default: Any, help: str, *, title: str | None = None, unit: str | None = None, group: str = "Options", **bounds: Any) -> Any:
     """Field of an option model.
 
@@ -45,3 +34,14 @@ def option(default: Any, help: str, *, title: str | None = None, unit: str | Non
         `ge`, `gt`, `le`, `lt` as in pydantic.
     """
     return Field(default, title=title, description=help, json_schema_extra={"unit": unit, "group": group}, **bounds)
+
+
+class InputOptions(JobOptions):
+    """Where particles and tomograms come from: an optimisation set, or single files that override its entries."""
+
+    optimisation_set: Path | None = option(
+        None, "STAR file that names particles, tomograms and trajectories.", title="Input optimisation set", group="I/O"
+    )
+    particles: Path | None = option(None, "particles.star; overrides the optimisation set.", title="Input particle set", group="I/O")
+    tomograms: Path | None = option(None, "tomograms.star; overrides the optimisation set.", title="Input tomogram set", group="I/O")
+    trajectories: Path | None = option(None, "motion.star; overrides the optimisation set.", title="Input trajectory set", group="I/O")

@@ -1,0 +1,205 @@
+"""The demo: every job once, on a simulated sample, each in its own folder of one project."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_subtomo.data.result import JobResult
+from napari_subtomo.errors import JobError
+from napari_subtomo.io.project import Project
+from napari_subtomo.jobs.commandline import command_words, shown
+from napari_subtomo.jobs.opening import check_folder, finished_result
+from napari_subtomo.jobs.record import anchored, dump_options
+from napari_subtomo.jobs.registry import get_job
+from napari_subtomo.jobs.runner import run_job
+from napari_subtomo.options.base import JobOptions
+from napari_subtomo.options.demo import DemoOptions
+from napari_subtomo.progress import Reporter
+
+#: settings that fit the default sample: particles of 320 Å in pixels of 10 Å, orientations known to about 10 degrees
+BOX, MASK_DIAMETER, INITIAL_LOWPASS, LOCAL_RANGE, OFFSET_RANGE = 48, 380.0, 60.0, 15.0, 3.0
+#: no two particles can be closer than this; the sample keeps particles apart by a little more than their diameter
+MIN_DISTANCE = 100.0
+#: a class is kept when it has at least this share of the particles
+LEAST_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one step."""
+
+    job: str
+    folder: Path
+    result: JobResult
+    seconds: float
+    reused: bool
+
+
+@dataclass
+class Demo:
+    """Steps in one project; a step that is finished is not done again, unless an earlier one was.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the project.
+    reporter : Reporter
+    """
+
+    root: Path
+    reporter: Reporter
+    steps: list[Step] = field(default_factory=list)
+
+    def step(self, job: str, options: JobOptions, output: str) -> JobResult:
+        """Run a job in the folder `output` of the project, or take what it left there earlier."""
+        spec, project, folder = get_job(job), Project(self.root), self.root / output
+        options = anchored(options, lambda path: project.resolve(path))
+        resolved = dump_options(options, project.name)
+        earlier = all(step.reused for step in self.steps)
+        reused = finished_result(folder, spec, resolved, project) if earlier else None
+        words = command_words(job, type(options), dump_options(options, project.name, given_only=True))
+        words += ["."] if spec.place else ["-o", output]
+        self.reporter.message(f"--- {shown(words)}")
+        begun = time.monotonic()
+        if reused is not None:
+            self.reporter.message("Finished earlier, not done again.")
+            result = reused
+        else:
+            where = {"output": folder} if spec.place else {"output": output, "project": project}
+            overwrite = not spec.place and not _usable(lambda: check_folder(folder, spec, resolved))
+            _, result = run_job(job, options, **where, reporter=self.reporter, overwrite=overwrite)
+        self.steps.append(Step(job, folder, result, time.monotonic() - begun, reused is not None))
+        return result
+
+
+def run_demo(options: DemoOptions, reporter: Reporter) -> list[Step]:
+    """Simulate, pick, extract, average, classify, select and remove duplicates in `options.directory`.
+
+    Returns
+    -------
+    list of Step
+
+    Raises
+    ------
+    JobError
+        The folder holds something else.
+    """
+    from napari_subtomo.options.classify import ClassifyOptions
+    from napari_subtomo.options.duplicates import DuplicatesOptions
+    from napari_subtomo.options.extract import ExtractOptions
+    from napari_subtomo.options.pick import PickOptions
+    from napari_subtomo.options.reconstruct import ReconstructOptions
+    from napari_subtomo.options.select import SelectOptions
+    from napari_subtomo.options.simulate import SimulateOptions
+
+    demo = Demo(options.directory.absolute(), reporter)
+    compute: dict[str, Any] = {"threads": options.threads, "seed": options.seed}
+    sample = _simulate(demo, SimulateOptions(**compute))
+    pick = demo.step(
+        "pick",
+        PickOptions(particles=sample.outputs["particles"], tomograms=sample.outputs["tomograms"], seed=options.seed),
+        "Picks/job001",
+    )
+    extract = demo.step(
+        "extract",
+        ExtractOptions(optimisation_set=pick.outputs["optimisation_set"], box_size=BOX, binning=1, threads=options.threads),
+        "Extract/job002",
+    )
+    particles = extract.outputs["optimisation_set"]
+    average = demo.step(
+        "reconstruct", ReconstructOptions(optimisation_set=particles, device=options.device, **compute), "Reconstruct/job003"
+    )
+    classify = demo.step(
+        "classify",
+        ClassifyOptions(
+            optimisation_set=particles,
+            reference=average.outputs["merged"],
+            classes=options.classes,
+            iterations=options.iterations,
+            mask_diameter=MASK_DIAMETER,
+            initial_lowpass=INITIAL_LOWPASS,
+            local_range=LOCAL_RANGE,
+            offset_range=OFFSET_RANGE,
+            device=options.device,
+            **compute,
+        ),
+        "Class3D/job004",
+    )
+    keep, why = choose_classes(classify.numbers, options.classes, INITIAL_LOWPASS)
+    for sentence in why:
+        reporter.message(sentence)
+    if not keep:
+        raise JobError("No class is good enough to be kept; try more particles (--classes 1) or another seed in a new folder.")
+    select = demo.step("select", SelectOptions(optimiser=classify.outputs["optimiser"], keep=keep), "Select/job005")
+    demo.step(
+        "remove-duplicates",
+        DuplicatesOptions(particles=select.outputs["particles"], tomograms=sample.outputs["tomograms"], min_distance=MIN_DISTANCE),
+        "Select/job006",
+    )
+    return demo.steps
+
+
+def choose_classes(numbers: Any, classes: int, lowpass: float) -> tuple[tuple[int, ...], list[str]]:
+    """Classes worth keeping, by what a user without the truth would go by.
+
+    A real class is kept when it holds at least `LEAST_SHARE` of the particles and its own data show signal beyond the resolution to
+    which the reference was low-passed; the empty class is for what looks like none of them.
+
+    Parameters
+    ----------
+    numbers : mapping
+        "counts" and "resolutions" (Å) of a classification, real classes first.
+    classes : int
+        Number of real classes.
+    lowpass : float
+        Initial low-pass, Å.
+
+    Returns
+    -------
+    keep : tuple of int
+        Class numbers from 1.
+    why : list of str
+        A sentence for each class.
+    """
+    counts, resolutions = list(numbers["counts"]), list(numbers["resolutions"])
+    total = max(1, sum(counts))
+    keep, why = [], []
+    for number, (count, resolution) in enumerate(zip(counts[:classes], resolutions[:classes], strict=True), start=1):
+        share = count / total
+        figures = f"{count} particles ({100 * share:.0f} %), {resolution:.0f} Å"
+        if share < LEAST_SHARE:
+            why.append(f"Class {number} is left out: {figures}; it has less than {100 * LEAST_SHARE:.0f} % of the particles.")
+        elif not resolution < lowpass:
+            why.append(f"Class {number} is left out: {figures}; it shows nothing finer than the {lowpass:g} Å of its reference.")
+        else:
+            keep.append(number)
+            why.append(f"Class {number} is kept: {figures}.")
+    if len(counts) > classes:
+        why.append(f"The empty class is left out: {sum(counts[classes:])} particles that fit no density better than none.")
+    return tuple(keep), why
+
+
+def _simulate(demo: Demo, options: JobOptions) -> JobResult:
+    """The sample; a folder of something else is left alone."""
+    spec, root = get_job("simulate"), demo.root
+    resolved = dump_options(options, Project(root).name)
+    if finished_result(root, spec, resolved, Project(root)) is None:
+        try:
+            check_folder(root, spec, resolved)
+        except JobError as error:
+            raise JobError(
+                f"Expected a new folder or an earlier demo with the same seed in {root}, found something else; choose another folder."
+            ) from error
+    return demo.step("simulate", options, ".")
+
+
+def _usable(check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except JobError:
+        return False
+    return True
