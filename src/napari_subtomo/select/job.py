@@ -1,0 +1,158 @@
+"""The job: kept particles, rejected particles, maps of the chosen classes, counts."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_subtomo.data.result import JobResult
+from napari_subtomo.data.selection import Selection
+from napari_subtomo.duplicates import remove_duplicates
+from napari_subtomo.errors import InputError, OptionError
+from napari_subtomo.io import relion
+from napari_subtomo.io.atomic import atomic_path
+from napari_subtomo.io.optimisation import user_path, write_optimisation_set
+from napari_subtomo.io.particles import write_particles
+from napari_subtomo.io.project import JobFolder, Project
+from napari_subtomo.io.star import StarBlock, write_star
+from napari_subtomo.io.tomograms import read_tomograms
+from napari_subtomo.options.select import SelectOptions
+from napari_subtomo.progress import Reporter
+from napari_subtomo.select.source import ClassTable, map_path, missing_files, read_classes
+
+MAPS = "class_averages"
+
+
+def choose(table: ClassTable, keep: tuple[int, ...]) -> Selection:
+    """The particles of some classes.
+
+    Raises
+    ------
+    OptionError
+        A class that does not exist.
+    InputError
+        No particle is in any of them.
+    """
+    source = table.files.given.name
+    unknown = [number for number in keep if number not in table.numbers]
+    counts = ", ".join(f"{number} ({count} particles)" for number, count in table.hard.items())
+    if unknown:
+        raise OptionError(f"Expected classes of {source}, which has {counts or 'no classes'}, found class {unknown[0]}; correct --keep.")
+    selection = Selection.of_classes(table.class_numbers, keep, table.particles.names)
+    if not selection.n_kept:
+        raise InputError(f"Expected particles in class {' or '.join(map(str, keep))} of {source}, found none; its classes are {counts}.")
+    return selection
+
+
+def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobResult:
+    """Write `particles.star`, `particles_rejected.star`, `class_averages.star` with its maps, and `optimisation_set.star`.
+
+    Rows keep their order, columns and text. With a minimum distance the duplicates among the kept go to `particles_removed.star`.
+    """
+    project = folder.project
+    table = read_classes(user_path(options.source, project), project)
+    particles, files = table.particles, table.files
+    by_class = choose(table, options.keep)
+    for number in by_class.classes:
+        if not table.hard[number]:
+            reporter.warn(f"Class {number} has no particles of its own; its map is kept all the same.")
+    for path in missing_files(files, project):
+        reporter.warn(f"{project.name(path)} is missing; the selection goes on without it.")
+    if files.model is None:
+        reporter.warn(f"There is no model file beside {files.data.name}: no class maps and no class distribution.")
+    selection, duplicates = by_class, np.zeros(particles.n, dtype=bool)
+    if options.min_distance is not None:
+        duplicates = _duplicates(table, by_class, options, project)
+        selection = by_class.and_only(~duplicates)
+    maps = _chosen_maps(table, by_class.classes, project)
+    reporter.stage("write", len(maps) + 1, "files")
+    outputs = {name: folder.file(f"{name}.star") for name in ("particles", "particles_rejected", "optimisation_set")}
+    write_particles(outputs["particles"], particles.select(selection.keep))
+    write_particles(outputs["particles_rejected"], particles.select(by_class.rejected))
+    if options.min_distance is not None:
+        outputs["particles_removed"] = folder.file("particles_removed.star")
+        write_particles(outputs["particles_removed"], particles.select(duplicates))
+    write_optimisation_set(
+        outputs["optimisation_set"],
+        particles=folder.name("particles.star"),
+        tomograms=project.name(files.tomograms) if files.tomograms is not None else None,
+        trajectories=project.name(files.trajectories) if files.trajectories is not None else None,
+    )
+    reporter.advance()
+    if table.classes is not None:
+        outputs[MAPS] = folder.file(f"{MAPS}.star")
+        _write_maps(outputs[MAPS], table.classes, by_class.classes, maps, folder, reporter)
+    numbers = {
+        "particles": selection.n_kept,
+        "rejected": by_class.n_rejected,
+        "input": particles.n,
+        "classes": list(by_class.classes),
+        "hard": {str(number): count for number, count in table.hard.items()},
+        "soft": {str(number): share for number, share in table.soft.items()},
+    }
+    if options.min_distance is not None:
+        numbers["duplicates"] = int(duplicates.sum())
+    return JobResult(outputs, _summary(table, by_class, selection, int(duplicates.sum()), options), numbers)
+
+
+def _duplicates(
+    table: ClassTable, chosen: Selection, options: SelectOptions, project: Project
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Mask over all particles of the duplicates among the chosen ones."""
+    assert options.min_distance is not None
+    path = table.files.tomograms
+    tomograms = read_tomograms(path, project) if path is not None and path.is_file() else None
+    rows = np.flatnonzero(chosen.keep)
+    found = remove_duplicates(table.particles.select(rows), options.min_distance, score=options.score, tomograms=tomograms)
+    mask = np.zeros(table.particles.n, dtype=bool)
+    mask[rows[found.rejected]] = True
+    return mask
+
+
+def _chosen_maps(table: ClassTable, classes: tuple[int, ...], project: Project) -> dict[int, Path]:
+    """Map files of the chosen classes that are there."""
+    if table.classes is None or table.files.model is None or not table.classes.has(relion.REFERENCE_IMAGE):
+        return {}
+    cells = table.classes.texts(relion.REFERENCE_IMAGE)
+    paths = {number: map_path(cells[number - 1], table.files.model, project) for number in classes if number <= len(cells)}
+    return {number: path for number, path in paths.items() if path is not None and path.is_file()}
+
+
+def _write_maps(
+    path: Path, classes: StarBlock, chosen: tuple[int, ...], maps: dict[int, Path], folder: JobFolder, reporter: Reporter
+) -> None:
+    """Copy the maps and write their rows of the model with the class numbers they had."""
+    numbers = [number for number in sorted(chosen) if number <= len(classes)]
+    block = classes.rows(np.array(numbers, dtype=np.int64) - 1)
+    if block.has(relion.REFERENCE_IMAGE):
+        cells = list(block.texts(relion.REFERENCE_IMAGE))
+        for i, number in enumerate(numbers):
+            if number in maps:
+                copy = folder.file(MAPS) / maps[number].name
+                with atomic_path(copy) as temporary:
+                    shutil.copyfile(maps[number], temporary)
+                cells[i] = folder.name(copy)
+                reporter.advance()
+        block = block.with_column(relion.REFERENCE_IMAGE, cells)
+    write_star(path, [replace(block.with_column(relion.CLASS_NUMBER, numbers), name="")])
+
+
+def _summary(table: ClassTable, by_class: Selection, selection: Selection, duplicates: int, options: SelectOptions) -> tuple[str, ...]:
+    """Counts of the selection, then of each class."""
+    classes = f"class{'es' if len(by_class.classes) > 1 else ''} {', '.join(map(str, sorted(by_class.classes)))}"
+    first = (
+        f"{selection.n_kept} of {len(selection)} particles kept from {classes} of {table.files.given.name}; {by_class.n_rejected} rejected"
+    )
+    if options.min_distance is not None:
+        first += f", {duplicates} removed as duplicates within {options.min_distance:g} Å"
+    lines = [f"{first}."]
+    for number, count in table.hard.items():
+        soft = f", {100 * table.soft[number]:.1f} % of the weight" if number in table.soft else ""
+        lines.append(f"class {number}: {count} particles{soft}{', kept' if number in by_class.classes else ''}")
+    unassigned = int((table.class_numbers <= 0).sum())
+    if unassigned:
+        lines.append(f"no class: {unassigned} particles")
+    return tuple(lines)
