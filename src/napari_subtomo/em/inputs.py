@@ -127,37 +127,85 @@ def set_up(options: ClassifyOptions, particles: ParticleSet, project: Project, r
     if not np.any(references):
         raise InputError(f"Expected a reference with density inside the mask, found an empty one in {options.reference}.")
     order = canonical_order(particles)
-    angles, offsets = particles.angles[order], -particles.origins[order] / pixel_size
+    labels = Labels(
+        np.unique(source.optics_groups[order], return_inverse=True)[1].astype(np.int64),
+        source.tomograms[order].astype(np.int64),
+        source.tomogram_names,
+    )
+    load = _loader(options, source.read, order)
+    poses = particles.angles[order], -particles.origins[order] / pixel_size
+    return assemble(options, load, order, poses, labels, references, mask, pixel_size, device, reporter)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Optics group and tomogram (scale group) of each particle as indices from 0, shape (n,), and the tomograms' names."""
+
+    optics: npt.NDArray[np.int64]
+    tomogram: npt.NDArray[np.int64]
+    tomogram_names: tuple[str, ...]
+
+
+def assemble(
+    options: ClassifyOptions,
+    load: Load,
+    order: npt.NDArray[np.int64],
+    poses: tuple[FloatArray, FloatArray],
+    labels: Labels,
+    references: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.float32],
+    pixel_size: float,
+    device: str,
+    reporter: Reporter,
+) -> Setup:
+    """A setup from what was read: resample the particles, draw folds, set limits.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    load : callable
+        Particle by index in the engine's order.
+    order : ndarray, shape (n,)
+        Row of the file of each.
+    poses : tuple
+        Input orientations A (n, 3, 3) and offsets (n, 3) in pixels, where the particle sits relative to the box centre.
+    labels : Labels
+    references : ndarray, shape (1 or classes, box, box, box)
+        Low-passed and masked.
+    mask : ndarray, shape (box, box, box)
+    pixel_size : float
+        Å.
+    device : str
+    reporter : Reporter
+    """
+    angles, offsets = poses
+    box, count = mask.shape[0], len(order)
     local = options.local_range >= 0 or not options.align
-    frames = angles if local else np.repeat(np.eye(3)[None], len(order), axis=0)
+    frames = angles if local else np.repeat(np.eye(3)[None], count, axis=0)
     lattice = Lattice.of(box, box // 2)
-    load = _loader(options, source.read, order, reporter)
     particle_mask = soft_sphere(box, options.mask_diameter / 2 / pixel_size, MASK_EDGE_PX) if options.mask_particles else None
     prepared = prepare(load, frames, offsets, lattice, options.threads, reporter, particle_mask)
-    limit = (box - 1) // 2
+    limit = lattice.last_shell
     if options.highres_limit > 0:
         limit = min(limit, max(1, int(box * pixel_size / options.highres_limit + 0.5)))
-    names = source.tomogram_names
-    optics = np.unique(source.optics_groups[order], return_inverse=True)[1]
-    folds = min(options.folds, len(order))
-    fold = np.empty(len(order), np.int64)
-    fold[np.random.default_rng([options.seed, 2]).permutation(len(order))] = np.arange(len(order)) % folds
-    grid = PaddedGrid(box)
+    folds = min(options.folds, count)
+    fold = np.empty(count, np.int64)
+    fold[np.random.default_rng([options.seed, 2]).permutation(count)] = np.arange(count) % folds
     return Setup(
         options=options,
         prepared=prepared,
         load=load,
-        particles=Particles(optics.astype(np.int64), source.tomograms[order].astype(np.int64), fold),
+        particles=Particles(labels.optics, labels.tomogram, fold),
         order=order,
         frames=frames,
         input_orientations=angles,
         input_offsets=offsets,
         references=references,
-        maximiser=Maximiser(grid, mask, limit, lattice.last_shell + 1),
+        maximiser=Maximiser(PaddedGrid(box), mask, lattice.last_shell, lattice.last_shell + 1),
         mates=symmetry_matrices(options.symmetry),
-        group_names=names,
+        group_names=labels.tomogram_names,
         pixel_size=pixel_size,
-        initial_shell=int(np.clip(round(box * pixel_size / options.initial_lowpass), 3, limit)),
+        initial_shell=int(np.clip(round(box * pixel_size / options.initial_lowpass), min(3, limit), limit)),
         limit_shell=limit,
         device=device,
     )
@@ -167,7 +215,7 @@ def _given(path: Path | None, project: Project) -> Path | None:
     return None if path is None else user_path(path, project)
 
 
-def _loader(options: ClassifyOptions, read: Load, order: npt.NDArray[np.int64], reporter: Reporter) -> Load:
+def _loader(options: ClassifyOptions, read: Load, order: npt.NDArray[np.int64]) -> Load:
     """Particles by engine index, their weights as the CTF options want them."""
 
     def load(i: int) -> Statistics3D:
