@@ -30,6 +30,14 @@ class ReconstructOptions(InputOptions):
         group="Average",
         ge=8,
     )
+    backprojection_box: int | None = option(
+        None,
+        "For particles that RELION extracted as 3D pseudo-subtomograms: the box before cropping; divides by the sinc² that trilinear "
+        "back-projection left over it, which weakens density far from the centre.",
+        unit="px",
+        group="Average",
+        ge=8,
+    )
     mask: Path | None = option(
         None,
         "Map (0 to 1) of the size written; adds the FSC within it, corrected by phase randomisation.",

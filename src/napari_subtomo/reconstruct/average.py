@@ -103,6 +103,12 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threa
                 future.cancel()
 
 
+def backprojection_envelope(n: int, box: int) -> npt.NDArray[np.float32]:
+    """The sinc² that trilinear insertion into a Fourier box of `box` voxels leaves on maps of `n` voxels; shape (n, n, n)."""
+    line = np.sinc((np.arange(n) - n // 2) / max(box, n)) ** 2
+    return (line[:, None, None] * line[None, :, None] * line[None, None, :]).astype(np.float32)
+
+
 def crop(volume: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
     """Centre of a map with a soft spherical edge of 10 px (a quarter of small boxes), its mean near the edge set to 0, as RELION crops.
 

@@ -20,7 +20,7 @@ from napari_subtomo.io.subtomograms import open_subtomograms
 from napari_subtomo.numerics.backend import free_bytes, resolve_device, to_host
 from napari_subtomo.options.reconstruct import ReconstructOptions
 from napari_subtomo.progress import Reporter
-from napari_subtomo.reconstruct.average import average, crop
+from napari_subtomo.reconstruct.average import average, backprojection_envelope, crop
 from napari_subtomo.reconstruct.curve import compare, plot_curve, resolution_text, write_curve
 from napari_subtomo.reconstruct.halves import Halves, choose_halves
 from napari_subtomo.reconstruct.sums import FourierSums, solve
@@ -99,7 +99,10 @@ def _maps(sums: dict[int, FourierSums], halves: Halves, options: ReconstructOpti
         total = sums[keys[0]]
         for key in keys[1:]:
             total = total + sums[key]
-        maps[name] = crop(to_host(solve(total, group, options.snr)), box)
+        volume = to_host(solve(total, group, options.snr))
+        if options.backprojection_box is not None:
+            volume = volume / backprojection_envelope(len(volume), options.backprojection_box)
+        maps[name] = crop(volume, box)
         reporter.advance()
     return maps
 
