@@ -67,7 +67,11 @@ def test_a_stack_is_marked_as_one(tmp_path: Path):
 
 
 def test_relion_s_own_files_read_as_mrcfile_reads_them(golden: Path):
-    for name in "Reconstruct/merged.mrc", "Extract3d_bin2_f16/Subtomograms/TS_01/3_data.mrc", "Extract2d_bin2_f16/Subtomograms/TS_01/3_stack2d.mrcs":
+    for name in (
+        "Reconstruct/merged.mrc",
+        "Extract3d_bin2_f16/Subtomograms/TS_01/3_data.mrc",
+        "Extract2d_bin2_f16/Subtomograms/TS_01/3_stack2d.mrcs",
+    ):
         with mrcfile.open(golden / name, permissive=True) as mrc:
             np.testing.assert_array_equal(read_mrc(golden / name), mrc.data.astype(np.float32))
     assert mrc_header(golden / "Reconstruct/merged.mrc").voxel_size == pytest.approx(10)

@@ -18,7 +18,28 @@ def _can_be_quoted(value: str) -> bool:
 LABELS = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}", fullmatch=True)
 NAMES = st.from_regex(r"([A-Za-z0-9_][A-Za-z0-9_. /-]{0,10}[A-Za-z0-9_])?", fullmatch=True)
 ODD = st.sampled_from(
-    ["", " ", "\t", "01", "1e3", "N/A", "TS 1", "data_", "data_x y", "loop_", "_a", "_a #1", "#", "# x", '"', "'", "''", '"a" b', "it's so", "\ufeff"]
+    [
+        "",
+        " ",
+        "\t",
+        "01",
+        "1e3",
+        "N/A",
+        "TS 1",
+        "data_",
+        "data_x y",
+        "loop_",
+        "_a",
+        "_a #1",
+        "#",
+        "# x",
+        '"',
+        "'",
+        "''",
+        '"a" b',
+        "it's so",
+        "\ufeff",
+    ]
 )
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12).filter(_can_be_quoted) | ODD.filter(_can_be_quoted)
 

@@ -114,13 +114,10 @@ def test_relion_s_own_set_and_tilt_series_are_read(golden: Path):
     assert not series.x_shift.any()
 
 
-def test_a_set_before_reconstruction_has_no_frame(golden: Path):
-    tomogram = read_tomograms(golden / "tomograms.star")["TS_01"]
-    assert tomogram.size_xyz is None or tomogram.binning is None
-
-
 def test_the_tilt_series_table_must_be_called_as_the_tomogram(tmp_path: Path):
-    (tmp_path / "t.star").write_text(FULL.split("\n01")[0].replace("_private", "_rlnTomoTiltSeriesStarFile") + "\n01 1 1 2 2 2 1 a b c d ts.star\n")
+    (tmp_path / "t.star").write_text(
+        FULL.split("\n01")[0].replace("_private", "_rlnTomoTiltSeriesStarFile") + "\n01 1 1 2 2 2 1 a b c d ts.star\n"
+    )
     (tmp_path / "ts.star").write_text("data_1\nloop_\n_rlnTomoYTilt\n0\n")
     tomograms = read_tomograms(tmp_path / "t.star", Project(tmp_path))
     with pytest.raises(FileFormatError, match=r"table data_01 in .*ts\.star, found data_1"):
@@ -141,9 +138,8 @@ def test_projection_matrices_of_relion4_become_angles(tmp_path: Path):
     rz = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
     rows = ["[" + ",".join(f"{v:.9f}" for v in (*row, 0)) + "]" for row in rz @ ry @ rx]
     (tmp_path / "t.star").write_text(
-        "data_global\nloop_\n_rlnTomoName\n_rlnTomoFrameCount\nA 1\n\ndata_A\nloop_\n_rlnTomoProjX\n_rlnTomoProjY\n_rlnTomoProjZ\n_rlnTomoProjW\n"
-        + " ".join(rows)
-        + " [0,0,0,1]\n"
+        "data_global\nloop_\n_rlnTomoName\n_rlnTomoFrameCount\nA 1\n\n"
+        "data_A\nloop_\n_rlnTomoProjX\n_rlnTomoProjY\n_rlnTomoProjZ\n_rlnTomoProjW\n" + " ".join(rows) + " [0,0,0,1]\n"
     )
     series = read_tomograms(tmp_path / "t.star", Project(tmp_path)).tilt_series("A")
     np.testing.assert_allclose([series.x_tilt[0], series.y_tilt[0], series.z_rot[0]], [5, -20, 30], atol=1e-6)
