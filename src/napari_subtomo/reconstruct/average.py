@@ -75,12 +75,13 @@ def average(
 
     sums: dict[int, FourierSums] = {}
     reporter.stage("averaging", source.n, "particles")
-    for ids, numerator, denominator in in_order(work, blocks, threads):
-        half = int(halves[ids[0]])
-        if half not in sums:
-            sums[half] = FourierSums.zero(grid, namespace(numerator))
-        sums[half].add(numerator, denominator, len(ids))
-        reporter.advance(len(ids))
+    with device_context(device):
+        for ids, numerator, denominator in in_order(work, blocks, threads):
+            half = int(halves[ids[0]])
+            if half not in sums:
+                sums[half] = FourierSums.zero(grid, namespace(numerator))
+            sums[half].add(numerator, denominator, len(ids))
+            reporter.advance(len(ids))
     return sums
 
 

@@ -17,7 +17,7 @@ from napari_subtomo.io.optimisation import resolve_inputs, user_path
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.io.subtomograms import open_subtomograms
-from napari_subtomo.numerics.backend import free_bytes, resolve_device, to_host
+from napari_subtomo.numerics.backend import device_context, free_bytes, resolve_device, to_host
 from napari_subtomo.options.reconstruct import ReconstructOptions
 from napari_subtomo.progress import Reporter
 from napari_subtomo.reconstruct.average import average, backprojection_envelope, crop
@@ -70,7 +70,8 @@ def run(options: ReconstructOptions, folder: JobFolder, reporter: Reporter) -> J
         threads=options.threads,
         reporter=reporter,
     )
-    maps = _maps(sums, halves, options, box, reporter)
+    with device_context(device):
+        maps = _maps(sums, halves, options, box, reporter)
     outputs: dict[str, Path] = {}
     for name, volume in maps.items():
         outputs[name] = folder.file(f"{name}.mrc")
