@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from napari_subtomo.cli.console import Lines
 from napari_subtomo.cli.main import COMMANDS, main
 from napari_subtomo.jobs.record import read_record
 from napari_subtomo.jobs.registry import JOBS
@@ -16,7 +17,10 @@ from napari_subtomo.jobs.registry import JOBS
 Capture = pytest.CaptureFixture[str]
 
 
-def test_a_job_prints_its_folder_and_tells_its_progress_in_tenths(fake: ModuleType, capsys: Capture, tmp_path: Path) -> None:
+def test_a_job_prints_its_folder_and_tells_its_progress_in_tenths(
+    fake: ModuleType, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lines.__init__, "__defaults__", (0.0,))
     assert main(["count", "--steps", "20"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{tmp_path / 'Count' / 'job001'}\n"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: plain lines: one each tenth of a stage
 STEPS = 10
+#: least time between two of them, s
+INTERVAL = 1.0
 
 
 class Console(Protocol):
@@ -89,24 +91,35 @@ class Print(Quiet):
 
 
 class Lines(Quiet):
-    """One line a stage and one each tenth of it, with the time left."""
+    """One line a stage and one each tenth of it, with the time left; tenths that come fast are passed over.
 
-    def __init__(self, stream: TextIO) -> None:
+    Parameters
+    ----------
+    stream : text stream
+    interval : float
+        Least time between two lines of progress, s.
+    """
+
+    def __init__(self, stream: TextIO, interval: float = INTERVAL) -> None:
         super().__init__(stream)
-        self._name, self._unit, self._total, self._done, self._tenth, self._begun = "", "", 0, 0, 0, 0.0
+        self.interval = interval
+        self._name, self._total, self._done, self._tenth, self._begun, self._last = "", 0, 0, 0, 0.0, 0.0
+        self._seconds: list[float] = []
 
     def stage(self, name: str, total: int | None = None, unit: str = "") -> None:
         """One line."""
-        self._name, self._unit, self._total, self._done, self._tenth, self._begun = name, unit, total or 0, 0, 0, time.monotonic()
+        self._name, self._total, self._done, self._tenth = name, total or 0, 0, 0
+        self._begun = self._last = time.monotonic()
         self.line(f"{name} ..." if total is None else f"{name} ({total}{' ' + unit if unit else ''}) ...")
 
     def advance(self, steps: int = 1) -> None:
         """A line where another tenth is done."""
         self._done += steps
         tenth = min(STEPS, self._done * STEPS // self._total) if self._total else 0
-        if tenth > self._tenth:
-            self._tenth = tenth
-            spent = time.monotonic() - self._begun
+        now = time.monotonic()
+        if tenth > self._tenth and now - self._last >= self.interval:
+            self._tenth, self._last = tenth, now
+            spent = now - self._begun
             left = spent * (self._total - self._done) / self._done
             tail = f"{duration(spent)} spent" if self._done >= self._total else f"about {duration(left)} left"
             self.line(f"{self._name}: {100 * tenth // STEPS} % ({self._done}/{self._total}), {tail}")
@@ -114,6 +127,14 @@ class Lines(Quiet):
     def message(self, text: str) -> None:
         """One line."""
         self.line(text)
+
+    def event(self, kind: str, **data: Any) -> None:
+        """The time left for the whole job, where it goes by iterations."""
+        done, total, seconds = (data.get(name) for name in ("iteration", "of", "seconds"))
+        if kind == "iteration" and done and total and seconds and done < total:
+            self._seconds = [*self._seconds[-2:], float(seconds)]
+            left = sum(self._seconds) / len(self._seconds) * (total - done)
+            self.line(f"Iteration {done} of {total} took {duration(seconds)}, about {duration(left)} left for the rest.")
 
 
 class Bars(Quiet):
@@ -123,6 +144,7 @@ class Bars(Quiet):
         super().__init__(stream)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._iterations: TaskID | None = None
 
     def __enter__(self) -> Bars:
         """Take the terminal's last line."""
@@ -161,6 +183,14 @@ class Bars(Quiet):
         """One line above the bar."""
         self.line(text)
 
+    def event(self, kind: str, **data: Any) -> None:
+        """A second bar for the whole job, where it goes by iterations."""
+        done, total = data.get("iteration"), data.get("of")
+        if kind == "iteration" and self._progress is not None and done and total:
+            if self._iterations is None:
+                self._iterations = self._progress.add_task("Iterations", total=total, completed=done - 1, unit="")
+            self._progress.update(self._iterations, total=total, completed=done)
+
     def line(self, text: str) -> None:
         """Write above the bar."""
         if self._progress is None:
@@ -172,8 +202,10 @@ class Bars(Quiet):
         """Stop the clock of the current bar; one of unknown length becomes full when its stage ended well."""
         if self._progress is None or self._task is None:
             return
-        task = self._progress.tasks[-1]
+        task = next(task for task in self._progress.tasks if task.id == self._task)
         if finished and task.total is None:
             self._progress.update(self._task, total=max(1, int(task.completed)), completed=max(1, int(task.completed)))
         self._progress.stop_task(self._task)
+        if self._iterations is not None:  # many stages an iteration: the bars of finished ones would fill the screen
+            self._progress.remove_task(self._task)
         self._task = None

@@ -62,7 +62,7 @@ class Demo:
         earlier = all(step.reused for step in self.steps)
         reused = finished_result(folder, spec, resolved, project) if earlier else None
         words = command_words(job, type(options), dump_options(options, project.name, given_only=True))
-        words += ["."] if spec.place else ["-o", output]
+        words = [job, ".", *words[1:]] if spec.place else [*words, "-o", output]
         self.reporter.message(f"--- {shown(words)}")
         begun = time.monotonic()
         if reused is not None:

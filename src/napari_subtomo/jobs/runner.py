@@ -84,7 +84,7 @@ def run_job(
     with claimed(path) if path is not None else nullcontext():
         former = check_folder(path, spec, resolved) if path is not None else None
         folder = JobFolder(home, home.root) if spec.place else allocate_job(home, str(spec.folder), path, command=shown(words))
-        words += [folder.name()] if spec.place else ["-o", folder.name()]
+        words = [*words[:1], folder.name(), *words[1:]] if spec.place else [*words, "-o", folder.name()]
         record = records.JobRecord(
             job=name,
             command_line=words,
