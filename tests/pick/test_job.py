@@ -16,10 +16,11 @@ from napari_subtomo.io.annotations import Annotations, read_annotations, write_a
 from napari_subtomo.io.optimisation import read_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, read_particles, write_particles
 from napari_subtomo.io.project import JobFolder, Project
-from napari_subtomo.io.star import read_star
+from napari_subtomo.io.star import format_star, read_star
 from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
 from napari_subtomo.options.pick import PickOptions
-from napari_subtomo.pick import run
+from napari_subtomo.pick import Picks, join_particles, run, stable_ids
+from napari_subtomo.pick.job import particle_annotations
 from napari_subtomo.progress import Silent
 
 Pick = Callable[..., JobResult]
@@ -164,6 +165,17 @@ def test_a_hundred_cycles_move_nothing(project: Project, tomograms: TomogramSet,
     last = frame.positions(read_annotations(path).points_zyx)
     np.testing.assert_allclose(first, positions, atol=1e-5)
     np.testing.assert_allclose(last, first, atol=1e-3 if picker else 1e-9)  # the picker's points are float32
+
+
+def test_a_hundred_cycles_of_particles_through_annotation_files_change_no_cell(project: Project, tomograms: TomogramSet) -> None:
+    start, _ = stable_ids(rich_set(project))
+    particles = start
+    for _ in range(100):
+        found = [read_annotations(write_annotations(project.root, one)) for one in particle_annotations(particles, tomograms)]
+        names = tuple(one.tomo_name for one in found for _ in range(len(one)))
+        positions = np.concatenate([tomograms[one.tomo_name].frame.positions(one.points_zyx) for one in found])
+        particles = join_particles(particles, Picks(names, positions), tomograms, [key for one in found for key in one.ids or ()]).particles
+    assert format_star(particles.star) == format_star(start.star)
 
 
 def test_edits_drop_move_and_add_and_leave_the_rest_as_text(project: Project, pick: Pick, tomograms: TomogramSet) -> None:

@@ -9,7 +9,7 @@ from napari_subtomo.io.star import read_star
 from napari_subtomo.options.table import TableOptions
 from napari_subtomo.progress import Reporter
 from napari_subtomo.table.grid import Grid, choose_block, file_grid, names_given
-from napari_subtomo.table.iterations import collect, iteration_grid
+from napari_subtomo.table.iterations import Series, collect, iteration_grid
 from napari_subtomo.table.plot import plot_grid, plot_series
 
 
@@ -54,9 +54,20 @@ def _iterations(options: TableOptions) -> Grid:
     series = collect(options.file, options.table, options.columns)
     title = f"{options.file.parent.name}/{options.file.name.split('_it')[0]}"
     if options.plot is not None:
-        x = collect(options.file, options.table, (options.x.removeprefix("_"),))[0] if options.x else None
+        x = None if options.x is None else _across(options, [one.label for one in series])
         plot_series(options.plot, [one for one in series if x is None or one.label != x.label], title, x, options.log)
     return iteration_grid(series, title)
+
+
+def _across(options: TableOptions, labels: list[str]) -> Series:
+    """The column of the horizontal axis, from the table of the others where that has it."""
+    label = (options.x or "").removeprefix("_")
+    star = read_star(options.file)
+    if options.table is not None and options.table in star:
+        table: str | None = options.table
+    else:
+        table = next((block.name for block in star if block.has(label, *labels)), None)
+    return collect(options.file, table, (label,))[0]
 
 
 def _numeric(texts: tuple[str, ...]) -> bool:
