@@ -6,16 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from napari_subtomo.data.tomogram import Tomogram
 from napari_subtomo.errors import FileMissingError, InputError, SubtomoError
 from napari_subtomo.io.particles import ParticleSet, read_particles
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.relion import (
+    ANGLES,
+    EMPTY_CLASS,
     LOG_LIKELI_CONTRIBUTION,
     MAX_VALUE_PROB_DISTRIBUTION,
+    MODEL_GENERAL,
     OPTIMISER_GENERAL,
     PARTICLE_DIAMETER,
+    SUBTOMOGRAM_ANGLES,
     TOMO_PARTICLE_NAME,
 )
 from napari_subtomo.io.star import read_star
@@ -41,10 +46,11 @@ def table_of(particles: ParticleSet, source: int, tomograms: TomogramSet | None)
     """
     n = particles.n
     score = next((label for label in (MAX_VALUE_PROB_DISTRIBUTION, LOG_LIKELI_CONTRIBUTION) if particles.has(label)), None)
+    oriented = any(particles.has(label) for label in (*ANGLES, *SUBTOMOGRAM_ANGLES))
     return ParticleTable(
         tomograms=np.asarray(particles.tomo_names, dtype=np.str_),
         positions=particles.positions(tomograms),
-        orientations=particles.orientations,
+        orientations=particles.orientations if oriented else np.full((n, 3, 3), np.nan),
         classes=np.asarray(particles.class_numbers, dtype=np.int64),
         scores=particles.floats(score) if score else np.full(n, np.nan),
         names=np.asarray(particles.names, dtype=np.str_),
@@ -85,19 +91,18 @@ def load_session(path: Path, project: Project | None = None, source: Source | No
     names = {str(name) for particles, _ in sets for name in particles.tomo_names}
     candidates = [path] if source is None and path.is_file() else tomogram_files(found_project, source)
     tomograms = _best_tomograms(candidates, names, found_project, path)
-    tables = [table_of(particles, place, tomograms) for place, (particles, _) in enumerate(sets)]
     table, kept = ParticleTable.empty(), np.zeros(0, dtype=bool)
-    for rows, (_, keep) in zip(tables, sets, strict=True):
-        table, kept = table.joined(rows), np.concatenate([kept, keep])
+    for place, (particles, keep) in enumerate(sets):
+        table, kept = table.joined(table_of(particles, place, tomograms)), np.concatenate([kept, keep])
     session = Session(
         project=found_project.root,
         tomograms=tuple(tomograms),
         sets=tuple(particles for particles, _ in sets),
-        read_positions=tuple(rows.positions for rows in tables),
         table=table,
         kept=kept,
-        tomograms_path=tomograms.path,
-        diameter=_diameter(source, sets),
+        tomogram_set=tomograms,
+        saved=table,
+        diameter=_diameter(source, sets, table),
         title=source.title if source else "tomograms",
         shown=tomograms.names[0] if len(tomograms) else "",
     )
@@ -108,7 +113,8 @@ def load_session(path: Path, project: Project | None = None, source: Source | No
 def _particle_sets(source: Source, project: Project) -> list[tuple[ParticleSet, np.ndarray]]:
     """Particle sets of a source with their masks of kept rows: the kept ones, the rejected ones, and the rest of the classification."""
     first = read_particles(source.particles)
-    sets = [(first, np.ones(first.n, dtype=bool))]
+    empty = _empty_class(source)
+    sets = [(first, first.class_numbers != empty if empty else np.ones(first.n, dtype=bool))]
     if source.rejected is not None:
         rejected = read_particles(source.rejected)
         sets.append((rejected, np.zeros(rejected.n, dtype=bool)))
@@ -134,6 +140,15 @@ def _rest_of_classification(sets: list[tuple[ParticleSet, np.ndarray]], project:
         if whole.has(TOMO_PARTICLE_NAME) and kept and kept <= set(names):
             return whole.select(np.asarray([name not in known for name in names], dtype=bool))
     return None
+
+
+def _empty_class(source: Source) -> int:
+    """Number of the class that takes false picks in a classification of ours; its particles count as rejected. 0 without one."""
+    model = source.particles.with_name(source.particles.name.replace("_data.star", "_model.star"))
+    if source.kind != "classification" or not model.is_file():
+        return 0
+    general = read_star(model).get(MODEL_GENERAL)
+    return int(general.text(EMPTY_CLASS, "0")) if general is not None else 0
 
 
 def _best_tomograms(candidates: list[Path], names: set[str], project: Project, path: Path) -> TomogramSet:
@@ -166,8 +181,8 @@ def _worth(tomogram: Tomogram) -> int:
     return 4 * on_disk + 2 * any(path is not None for path in volumes) + (tomogram.size_xyz is not None)
 
 
-def _diameter(source: Source | None, sets: list[tuple[ParticleSet, np.ndarray]]) -> float:
-    """Particle diameter in Å: of the classification's mask, else 60 % of the box, else a default."""
+def _diameter(source: Source | None, sets: list[tuple[ParticleSet, np.ndarray]], table: ParticleTable) -> float:
+    """Particle diameter in Å: of the classification's mask, else 60 % of the box, else a default that keeps neighbours apart."""
     if source is not None and source.kind == "classification":
         optimiser = source.particles.with_name(source.particles.name.replace("_data.star", "_optimiser.star"))
         if optimiser.is_file():
@@ -181,4 +196,17 @@ def _diameter(source: Source | None, sets: list[tuple[ParticleSet, np.ndarray]])
             return 0.6 * particles.box_size * particles.pixel_size
         except SubtomoError:
             continue  # not extracted yet: no box
-    return DEFAULT_DIAMETER
+    return min(DEFAULT_DIAMETER, _spacing(table))
+
+
+def _spacing(table: ParticleTable) -> float:
+    """Median distance in Å from a particle to the nearest one of its tomogram, over the fullest tomogram; infinite without any."""
+    if len(table) == 0:
+        return np.inf
+    names, counts = np.unique(table.tomograms, return_counts=True)
+    points = table.positions[table.tomograms == names[counts.argmax()]]
+    if len(points) < 2:
+        return np.inf
+    distances, _ = cKDTree(points).query(points, k=2)
+    spacing = float(np.median(distances[:, 1]))
+    return spacing if spacing > 0 else np.inf

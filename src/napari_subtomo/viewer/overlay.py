@@ -50,7 +50,7 @@ class OverlayState:
         Diameters in voxels.
     shown : ndarray of bool, shape (n,)
     vectors : ndarray, shape (m, 2, 3)
-        Start and direction of the particle's z axis of the shown, kept particles.
+        Start and direction of the z axes of the kept particles whose orientation is known.
     vector_colours : ndarray, shape (m, 4)
     features : mapping of str to ndarray (n,)
     legend : tuple of LegendEntry
@@ -94,7 +94,8 @@ def resolve(session: Session) -> OverlayState:
         face[others, 3] = np.minimum(face[others, 3], DIMMED_ALPHA)
     diameter = session.diameter / frame.voxel_size
     shown = kept if session.rejected == "hidden" else np.ones(len(rows), dtype=bool)
-    arrows = reverse_axes(table.orientations[rows[kept]][:, :, 2]) * diameter
+    arrows = reverse_axes(table.orientations[rows][:, :, 2]) * diameter
+    pointing = kept & np.isfinite(arrows).all(axis=1)
     living = table.alive & session.kept
     here = living & (table.tomograms == session.shown)
     legend = [
@@ -112,8 +113,8 @@ def resolve(session: Session) -> OverlayState:
         symbols=np.where(kept, "disc", "x"),
         sizes=np.where(kept, diameter, 0.5 * diameter),
         shown=shown,
-        vectors=np.stack([points[kept], arrows], axis=1) if kept.any() else np.zeros((0, 2, 3)),
-        vector_colours=face[kept],
+        vectors=np.stack([points[pointing], arrows[pointing]], axis=1),
+        vector_colours=face[pointing],
         features={
             "row": rows,
             "class": table.classes[rows].astype(np.float64),  # few different integers would make a colour cycle of the feature

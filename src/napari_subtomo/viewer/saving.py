@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_subtomo.data.tomogram import Tomogram
+from napari_subtomo.errors import InputError
 from napari_subtomo.io import relion
+from napari_subtomo.io.annotations import write_annotations
+from napari_subtomo.io.job_folders import allocate, finish, job_folders
+from napari_subtomo.io.optimisation import write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, write_particles
-from napari_subtomo.io.star import format_value
+from napari_subtomo.io.project import JobFolder, Project
+from napari_subtomo.pick.job import ANNOTATIONS, as_relion5, particle_annotations
+from napari_subtomo.pick.rejoin import join_particles, stable_ids
+from napari_subtomo.pick.sources import Picks
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.table import ADDED
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Columns = dict[str, list[str]]
-
-#: What a particle without images says in a column of paths.
-NO_FILE = "None"
-_TRIPLES = (relion.ORIGINS, relion.ANGLES, relion.SUBTOMOGRAM_ANGLES)
+#: RELION's folder of picking jobs.
+FOLDER = "Picks"
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Saved:
     ----------
     path : Path
     particles, moved, added, removed : int
-        Rows written; of them moved and added by hand; kept rows of the files that were deleted by hand.
+        Rows written; of them moved and added by hand; rows of the file that were deleted by hand.
     """
 
     path: Path
@@ -55,32 +53,38 @@ class Saved:
 def kept_particles(session: Session) -> tuple[ParticleSet, Saved]:
     """The kept particles of all tomograms as one set.
 
-    Rows keep the order of their file and every cell that was not edited. Of a moved particle only the coordinates change: ``c`` by the
-    difference of the positions, while origins and angles stay. Particles added by hand come last: origins and angles 0, no class, the
-    optics group of their tomogram, the next free name, half sets in turn, and no images.
+    Without edits these are rows of the file as they are. Of a moved particle the coordinates change; particles added by hand come last
+    (`pick.newrows`); rows that were neither keep every cell.
 
     Returns
     -------
     ParticleSet, Saved
-        The set, and how it differs from the files (`path` is empty).
+        The set, and how it differs from the file (`path` is empty).
+
+    Raises
+    ------
+    InputError
+        There is no tomogram set to place edited particles in.
     """
     table = session.table
     living = table.alive & session.kept
     base = session.sets[0] if session.sets else ParticleSet.create({label: [] for label in (relion.TOMO_NAME, *relion.CENTRED)})
-    own, other, new = (np.flatnonzero(living & mask) for mask in (table.source == 0, table.source > 0, table.source == ADDED))
-    columns: Columns = {label: list(texts) for label, texts in base.table.rows(table.row[own]).columns.items()}
-    for row in other:
-        block = session.sets[int(table.source[row])].table
-        for label, texts in columns.items():
-            texts.append(block.columns[label][int(table.row[row])] if block.has(label) else _blank(label, texts))
-    rows = np.concatenate([own, other])
-    moved = _write_moved(session, columns, rows)
-    for row in new:
-        _append_new(session, columns, str(table.tomograms[row]), table.positions[row])
-    removed = int((session.kept & ~table.alive & (table.source != ADDED)).sum())
-    block = replace(base.table, columns={label: tuple(texts) for label, texts in columns.items()})
-    particles = ParticleSet(base.star.replace(block), base.path)
-    return particles, Saved(Path(), particles.n, moved, len(new), removed)
+    own = np.flatnonzero(living & (table.source == 0))
+    if not session.edited:
+        rows = table.row[own]
+        whole = np.array_equal(rows, np.arange(base.n))
+        return base if whole else base.select(rows), Saved(Path(), len(rows))
+    if session.tomogram_set is None:
+        raise InputError("Expected the tomogram set of the edited particles, found none; open the project or its tomograms.star.")
+    kept_rows = np.sort(table.row[(table.source == 0) & session.kept])  # deleted ones too: joining counts them
+    base, ids = stable_ids(as_relion5(base.select(kept_rows), session.tomogram_set))
+    id_of = dict(zip(kept_rows.tolist(), ids, strict=True))
+    new = np.flatnonzero(living & (table.source == ADDED))
+    chosen = np.concatenate([own, new])
+    picks = Picks(tuple(str(name) for name in table.tomograms[chosen]), table.positions[chosen])
+    keys = [*(id_of[int(row)] for row in table.row[own]), *([""] * len(new))]
+    joined = join_particles(base, picks, session.tomogram_set, keys)
+    return joined.particles, Saved(Path(), joined.particles.n, joined.moved, joined.added, joined.dropped)
 
 
 def save_particles(session: Session, path: Path) -> Saved:
@@ -90,75 +94,48 @@ def save_particles(session: Session, path: Path) -> Saved:
     return replace(saved, path=Path(path))
 
 
-def _write_moved(session: Session, columns: Columns, rows: IntArray) -> int:
-    """Put new coordinates into the cells of moved particles (`rows`: table rows, in the order of the columns); how many there are."""
-    table = session.table
-    before = np.zeros((len(rows), 3))
-    for source in np.unique(table.source[rows]):
-        here = table.source[rows] == source
-        before[here] = session.read_positions[source][table.row[rows[here]]]
-    shifts = table.positions[rows] - before
-    moved = np.flatnonzero(shifts.any(axis=1))
-    labels = relion.CENTRED if relion.CENTRED_X in columns else relion.COORDINATES
-    for place in moved:
-        source, line = int(table.source[rows[place]]), int(table.row[rows[place]])
-        cells = np.asarray([float(columns[label][place]) for label in labels])
-        tomogram = _tomogram(session, str(table.tomograms[rows[place]]))
-        step = 1.0 if labels is relion.CENTRED else _pixel(session.sets[source], line, tomogram, cells)
-        for label, value in zip(labels, cells + shifts[place] / step, strict=True):
-            columns[label][place] = format_value(float(value))
-    return len(moved)
+def next_folder(session: Session) -> Path:
+    """The picking job that saving would make: the number after the highest of the project."""
+    project = Project(session.project)
+    number = max((number for number, _ in job_folders(project)), default=0) + 1
+    return project.root / FOLDER / f"job{number:03d}"
 
 
-def _pixel(particles: ParticleSet, line: int, tomogram: Tomogram, pixels: FloatArray) -> float:
-    """Pixel in Å that a row's coordinates count in: ``c = u·pixel - N·p/2`` holds for RELION 4 (unbinned) and 3.1 (micrograph) files."""
-    frame = tomogram.frame
-    if particles.dialect == "relion4":
-        return frame.pixel_size
-    one = particles.select([line])
-    ones = one.with_columns({label: [value] for label, value in zip(relion.COORDINATES, pixels + 1, strict=True)})
-    tomograms: Any = {tomogram.name: tomogram}  # all that is asked of a tomogram set here
-    difference: FloatArray = ones.coordinates(tomograms) - one.coordinates(tomograms)
-    return float(difference[0, 0])
+def save_annotations(session: Session, folder: Path, overwrite: bool = False) -> Saved:
+    """Write the kept particles of all tomograms as a picking job.
 
+    `particles.star`, `optimisation_set.star`, and in `annotations` one file a tomogram that RELION's picker opens; a tomogram whose
+    particles were all deleted gets an empty one.
 
-def _append_new(session: Session, columns: Columns, tomogram: str, position: FloatArray) -> None:
-    """Append a particle that was added by hand; without origins its position is its coordinates."""
-    if not columns:
-        return
-    mates = [place for place, name in enumerate(columns.get(relion.TOMO_NAME, [])) if name == tomogram]
-    frame = _tomogram(session, tomogram).frame
-    n = len(next(iter(columns.values())))
-    cells = {relion.TOMO_NAME: tomogram, relion.MICROGRAPH_NAME: tomogram, relion.CLASS_NUMBER: "0", relion.RANDOM_SUBSET: str(n % 2 + 1)}
-    cells |= dict(zip(relion.CENTRED, map(format_value, position.tolist()), strict=True))
-    cells |= dict(zip(relion.COORDINATES, map(format_value, frame.unbinned(position).tolist()), strict=True))
-    cells |= {label: format_value(0.0) for triple in _TRIPLES for label in triple}
-    cells[relion.TOMO_PARTICLE_NAME] = _free_name(tomogram, columns.get(relion.TOMO_PARTICLE_NAME, []))
-    for label, texts in columns.items():
-        of_tomogram = {texts[place] for place in mates}
-        if label in (relion.IMAGE_NAME, relion.CTF_IMAGE):
-            texts.append(NO_FILE)
-        elif label in cells:
-            texts.append(cells[label])
-        else:  # what is the same for a whole tomogram (optics, group, visible frames) is so for the new particle
-            texts.append(of_tomogram.pop() if len(of_tomogram) == 1 else _blank(label, texts))
+    Parameters
+    ----------
+    session : Session
+    folder : Path
+        A new or empty folder.
+    overwrite : bool
+        Replace what was saved there before.
 
-
-def _free_name(tomogram: str, names: Sequence[str]) -> str:
-    """RELION's `<tomogram>/<number>` with the next number that no particle has."""
-    numbers = [int(tail) for head, _, tail in (name.rpartition("/") for name in names) if head == tomogram and tail.isdigit()]
-    return f"{tomogram}/{max(numbers, default=0) + 1}"
-
-
-def _blank(label: str, texts: Sequence[str]) -> str:
-    """A cell that says nothing: 1 for group numbers, 0 for numbers, `None` for text."""
-    if label in (relion.OPTICS_GROUP, relion.GROUP_NUMBER):
-        return "1"
-    try:
-        return format_value(0.0 * sum(float(text) for text in texts[:3]))
-    except ValueError:
-        return NO_FILE
-
-
-def _tomogram(session: Session, name: str) -> Tomogram:
-    return session.showing(name).tomogram
+    Raises
+    ------
+    InputError
+        The folder is taken, or there are no tomograms.
+    """
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"Expected a new or empty folder for the particles, found files in {folder}; choose another one.")
+    if session.tomogram_set is None:
+        raise InputError("Expected the tomogram set of the particles, found none; open the project or its tomograms.star.")
+    particles, saved = kept_particles(session)
+    former = [str(name) for name in dict.fromkeys(session.table.tomograms.tolist())]
+    annotations = particle_annotations(as_relion5(particles, session.tomogram_set), session.tomogram_set, former)
+    project = Project(session.project)
+    job = JobFolder(project, folder) if overwrite else allocate(project, FOLDER, folder, command="napari-subtomo (saved in napari)")
+    for one in annotations:
+        write_annotations(job.file(ANNOTATIONS), one)
+    write_particles(job.file("particles.star"), particles)
+    path = session.tomogram_set.path
+    tomograms = None if path is None else project.name(path)
+    write_optimisation_set(job.file("optimisation_set.star"), particles=job.name("particles.star"), tomograms=tomograms)
+    job.file("RELION_JOB_EXIT_SUCCESS").touch()
+    inputs = [] if tomograms is None else [tomograms]
+    finish(job, "Succeeded", inputs, [job.name("particles.star"), job.name("optimisation_set.star")])
+    return replace(saved, path=job.file("particles.star"))

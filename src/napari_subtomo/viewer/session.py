@@ -16,6 +16,7 @@ from napari_subtomo.viewer.table import ParticleTable
 
 if TYPE_CHECKING:
     from napari_subtomo.io.particles import ParticleSet
+    from napari_subtomo.io.tomograms import TomogramSet
 
 Rejected = Literal["dimmed", "hidden"]
 
@@ -32,8 +33,6 @@ class Session:
         All that can be shown, in the order of the STAR file.
     sets : tuple of ParticleSet
         The files the particles came from, as read.
-    read_positions : tuple of ndarray, shape (n, 3)
-        True positions of their rows as read, Å, xyz.
     table : ParticleTable
         Particles of all sets, with what was moved, added and deleted by hand.
     kept : ndarray of bool, shape (n,)
@@ -47,10 +46,10 @@ class Session:
     rejected : "dimmed" or "hidden"
     diameter : float
         Drawn particle diameter in Å.
-    tomograms_path : Path or None
-        The STAR file of the tomograms.
+    tomogram_set : TomogramSet or None
+        The file the tomograms came from, as read.
     saved : ParticleTable or None
-        The table as it was saved last: edits up to there are safe.
+        The table as it was read or saved last: edits up to there are safe.
     title : str
         One line that says what is shown, e.g. "Select/job005".
     """
@@ -58,7 +57,6 @@ class Session:
     project: Path
     tomograms: tuple[Tomogram, ...]
     sets: tuple[ParticleSet, ...] = ()
-    read_positions: tuple[npt.NDArray[np.float64], ...] = ()
     table: ParticleTable = field(default_factory=ParticleTable.empty)
     kept: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     shown: str = ""
@@ -66,7 +64,7 @@ class Session:
     hover_class: int | None = None
     rejected: Rejected = "dimmed"
     diameter: float = 200.0
-    tomograms_path: Path | None = None
+    tomogram_set: TomogramSet | None = None
     saved: ParticleTable | None = None
     title: str = ""
 
@@ -106,12 +104,7 @@ class Session:
     @property
     def edited(self) -> bool:
         """Whether particles were moved, added or deleted by hand since they were read or saved."""
-        if self.table is self.saved:
-            return False
-        if not self.table.alive.all() or (self.table.source < 0).any():
-            return True
-        read = np.concatenate(self.read_positions) if self.read_positions else np.zeros((0, 3))
-        return not np.array_equal(self.table.positions, read)
+        return self.table is not self.saved and (self.saved is not None or len(self.table) > 0)
 
     def counts(self, name: str) -> tuple[int, int]:
         """Kept and rejected particles of one tomogram."""

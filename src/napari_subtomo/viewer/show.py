@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_subtomo.errors import InputError
+from napari_subtomo.viewer.class_figures import curves_figure, gallery_figure, missing_sentence
+from napari_subtomo.viewer.classjob import ClassJob
+from napari_subtomo.viewer.figures import pixels_of
 from napari_subtomo.viewer.load import load_session
+from napari_subtomo.viewer.pictures import class_job_of, make_pictures
 from napari_subtomo.viewer.view import ProjectView, open_session
 
 if TYPE_CHECKING:
@@ -25,7 +30,7 @@ def display_available() -> bool:
     return True
 
 
-def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel | None = None) -> ProjectView:
+def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel | None = None) -> ProjectView | None:
     """Show tomogram, particles and the latest selection of a project.
 
     Parameters
@@ -39,14 +44,22 @@ def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel |
 
     Returns
     -------
-    ProjectView
+    ProjectView or None
+        None for a classification without particles or tomograms at hand: its curves (and maps) are shown as pictures.
 
     Raises
     ------
     InputError
         Nothing to show there; found out before any window opens.
     """
-    session = load_session(Path(directory))
+    try:
+        session = load_session(Path(directory))
+    except InputError as error:
+        job = class_job_of(Path(directory))
+        if job is None:
+            raise
+        _show_job(job, error, show, viewer)
+        return None
     if viewer is not None:
         return open_session(viewer, session)
     if not show:
@@ -62,6 +75,28 @@ def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel |
     view.centre()
     napari.run()
     return view
+
+
+def _show_job(job: ClassJob, reason: InputError, show: bool, viewer: ViewerModel | None) -> None:
+    """Curves and class maps of a job as pictures in a viewer, with what is missing."""
+    if viewer is None and show:
+        from napari import Viewer
+
+        viewer = Viewer(title=f"{job.title} - napari-subtomo")
+    elif viewer is None:
+        from napari.components import ViewerModel
+
+        viewer = ViewerModel()
+    if any(path is not None for path in job.maps):
+        viewer.add_image(pixels_of(gallery_figure(job)), name="Classes", rgb=True)
+    viewer.add_image(pixels_of(curves_figure(job)), name="Curves", rgb=True)
+    from napari.utils.notifications import show_warning
+
+    show_warning(f"{reason} {missing_sentence(job)}" if job.missing else str(reason))
+    if show:
+        from napari import run
+
+        run()
 
 
 def present(directory: str | Path, out: str | Path | None = None) -> list[Path]:
@@ -81,8 +116,6 @@ def present(directory: str | Path, out: str | Path | None = None) -> list[Path]:
     if display_available() and _has_qt():
         open_project(directory)
         return []
-    from napari_subtomo.viewer.pictures import make_pictures
-
     return make_pictures(directory, out)
 
 

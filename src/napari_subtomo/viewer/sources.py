@@ -72,12 +72,19 @@ def iterations(folder: Path, what: str = "data") -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def class_folders(project: Project) -> list[Path]:
+    """Folders with a classification (models of iterations), newest first."""
+    return [folder for folder in job_folders(project.root) if iterations(folder, "model")]
+
+
 def source_in(folder: Path, project: Project) -> Source | None:
     """What one folder offers: its last iteration, or its particles.star; None if neither is there."""
     name = "." if folder.resolve() == project.root.resolve() else project.name(folder)
     steps = iterations(folder)
+    whole = steps.keys() & iterations(folder, "optimiser").keys()  # the one that is being written has no optimiser yet
     if steps:
-        number, path = list(steps.items())[-1]
+        number = max(whole or steps)
+        path = steps[number]
         return Source(f"{name}, iteration {number}", "classification", path, None, _set_beside(path))
     for candidate in ("particles.star", "run_data.star"):
         path = folder / candidate
@@ -120,7 +127,7 @@ def source_of(path: Path, project: Project | None = None) -> tuple[Project, Sour
     if path.is_dir():
         return _folder_source(path, project)
     star = read_star(path)
-    project = project or _project_of(path)
+    project = project or project_of(path)
     if star.get(PARTICLES) is not None or (len(star.blocks) == 1 and star.first.has(TOMO_NAME) and _looks_like_particles(star)):
         return project, _file_source(path, project)
     if star.get(OPTIMISER_GENERAL) is not None:
@@ -137,8 +144,16 @@ def source_of(path: Path, project: Project | None = None) -> tuple[Project, Sour
     raise InputError(f"Expected particles, tomograms, an optimiser, a model or an optimisation set in {path}, found none of them.")
 
 
-def _project_of(path: Path) -> Project:
-    """The project of a STAR file; one without any paths in it (picks) belongs to the nearest folder above that has tomograms."""
+def project_of(path: Path) -> Project:
+    """The project of a project folder, a job folder or a STAR file.
+
+    A STAR file without any paths in it (picks) belongs to the nearest folder above it that has tomograms.
+    """
+    path = path.resolve()
+    if path.is_dir():
+        probe = next((found for found in sorted(path.glob("*.star")) if found.name != "tomograms.star"), None)
+        is_job = re.fullmatch(r"job\d+", path.name) is not None or bool(iterations(path, "model"))
+        return project_of(probe) if is_job and probe is not None else Project(path)
     project = find_project(path)
     if path.is_relative_to(project.root):
         return project
@@ -149,10 +164,7 @@ def _project_of(path: Path) -> Project:
 
 
 def _folder_source(folder: Path, project: Project | None) -> tuple[Project, Source | None]:
-    if project is None:
-        probe = next((path for path in sorted(folder.glob("*.star")) if path.name != "tomograms.star"), None)
-        is_job = re.fullmatch(r"job\d+", folder.name) is not None or bool(iterations(folder))
-        project = _project_of(probe) if is_job and probe is not None else Project(folder)
+    project = project or project_of(folder)
     if folder.resolve() != project.root.resolve():
         source = source_in(folder, project)
         if source is None:

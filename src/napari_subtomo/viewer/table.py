@@ -27,7 +27,7 @@ class ParticleTable:
     positions : ndarray, shape (n, 3)
         True positions `c - S·o` in Å from the tomogram's centre, xyz.
     orientations : ndarray, shape (n, 3, 3)
-        `S·A`: columns are the particle's axes in the tomogram, xyz.
+        `S·A`: columns are the particle's axes in the tomogram, xyz; NaN where the file has no angles.
     classes : ndarray of int, shape (n,)
         1-based class numbers, 0 where there is none.
     scores : ndarray, shape (n,)
@@ -88,13 +88,13 @@ class ParticleTable:
         return replace(self, alive=alive)
 
     def with_added(self, tomogram: str, positions: npt.ArrayLike) -> ParticleTable:
-        """The table with new particles of one tomogram at the end: positions (k, 3) Å xyz, identity orientation, no class."""
+        """The table with new particles of one tomogram at the end: positions (k, 3) Å xyz, no orientation, no class."""
         positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
         n = len(positions)
         return ParticleTable(
             tomograms=np.concatenate([self.tomograms, np.full(n, tomogram)]),
             positions=np.concatenate([self.positions, positions]),
-            orientations=np.concatenate([self.orientations, np.broadcast_to(np.eye(3), (n, 3, 3))]),
+            orientations=np.concatenate([self.orientations, np.full((n, 3, 3), np.nan)]),
             classes=np.concatenate([self.classes, np.zeros(n, dtype=np.int64)]),
             scores=np.concatenate([self.scores, np.full(n, np.nan)]),
             names=np.concatenate([self.names, np.full(n, "")]),

@@ -64,7 +64,7 @@ def _new_particles(shown: Session, points: np.ndarray[Any, Any], meta: dict[str,
     scale = np.asarray(meta.get("scale", (1.0,) * 3), dtype=np.float64)
     translate = np.asarray(meta.get("translate", (0.0,) * 3), dtype=np.float64)
     voxels = (points * scale + translate) / voxel
-    empty = Session(project=shown.project, tomograms=shown.tomograms, shown=shown.shown)
+    empty = Session(project=shown.project, tomograms=shown.tomograms, tomogram_set=shown.tomogram_set, shown=shown.shown)
     return edits.absorb(empty, resolve(empty), np.full(len(points), -1), voxels)
 
 

@@ -13,10 +13,10 @@ from napari_subtomo.errors import SubtomoError
 from napari_subtomo.io.project import Project
 from napari_subtomo.progress import Reporter
 from napari_subtomo.viewer import layers
-from napari_subtomo.viewer.annotations import next_folder, save_annotations
 from napari_subtomo.viewer.columns import colour_columns
 from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.overlay import LegendEntry
+from napari_subtomo.viewer.saving import next_folder, save_annotations
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.sources import Source, find_sources
 from napari_subtomo.viewer.view import ProjectView, open_session, view_of
