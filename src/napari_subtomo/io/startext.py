@@ -14,7 +14,7 @@ from typing import Literal
 from napari_subtomo.errors import FileFormatError, InputError
 
 _TOKEN = re.compile(r"""[ \t]*(?:"((?:[^"]|"(?![ \t]|$))*)"(?=[ \t]|$)|'((?:[^']|'(?![ \t]|$))*)'(?=[ \t]|$)|(\#.*)|(["'].*)|([^ \t]+))""")
-_UNUSUAL = re.compile(r"[^\x00-\x7f]|[\x0b\x0c\x1c-\x1f]")  # what str.split() takes for white space and STAR does not
+_UNUSUAL = re.compile(r"[\x0b\x0c\x1c-\x1f]")  # what str.split() takes for white space and STAR does not
 _NUMBER_START = frozenset("0123456789-+.")
 _KEYWORDS = ("_", "data_", "loop_", "\ufeff")
 _NOT_FINITE = frozenset({"inf", "nan"})
@@ -59,7 +59,7 @@ def parse(text: str, source: str) -> tuple[list[Table], list[str]]:
     FileFormatError
         One sentence that names the file and the line.
     """
-    plain = _UNUSUAL.search(text) is None
+    plain = text.isascii() and _UNUSUAL.search(text) is None
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     tables: list[Table] = []
     seen: set[str] = set()
@@ -149,9 +149,11 @@ def _parse_loop(lines: list[str], at: int, table: Table, source: str, plain: boo
                     f"Expected {width} values in row {len(rows) + 1} of data_{table.name} (line {at} of {source}), found {len(values)}; "
                     f"{_column_hint(table, len(values))}."
                 )
-            table.notes += _trim(pending)
+            if pending:
+                table.notes += _trim(pending)
             rows.append(values)
-        pending = []
+        if pending:
+            pending = []
     table.columns = [tuple(c) for c in zip(*rows, strict=True)] if rows else [()] * width
     return at, pending
 
