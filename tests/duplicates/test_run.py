@@ -11,9 +11,10 @@ from napari_subtomo.duplicates import remove_duplicates, remove_duplicates_as_re
 from napari_subtomo.errors import InputError, OptionError
 from napari_subtomo.geometry.orientations import euler_to_matrix
 from napari_subtomo.io import relion
-from napari_subtomo.io.optimisation import read_optimisation_set
+from napari_subtomo.io.optimisation import read_optimisation_set, write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, read_particles, write_particles
 from napari_subtomo.io.project import JobFolder, Project
+from napari_subtomo.io.star import StarBlock, write_star
 from napari_subtomo.options.duplicates import DuplicatesOptions
 from napari_subtomo.progress import Silent
 
@@ -129,3 +130,15 @@ def test_the_hiv_particles_are_thinned_in_every_tomogram(tmp_path: Path, shared:
         assert cKDTree(kept).query(kept, k=2)[0][:, 1].min() > 60
         gone = points[selection.rejected & (names == name)]
         assert cKDTree(kept).query(gone)[0].max() <= 60
+
+
+def test_tomograms_are_those_that_the_job_of_the_particles_knew(tmp_path: Path) -> None:
+    write_particles(tmp_path / "Select/job001/particles.star", particle_set([[0, 0, 0], [1, 0, 0]]))
+    write_star(tmp_path / "tomograms.star", [StarBlock.loop(relion.GLOBAL, {relion.TOMO_NAME: ["01"]})])
+    beside = tmp_path / "Select/job001/optimisation_set.star"
+    write_optimisation_set(beside, particles="Select/job001/particles.star", tomograms="tomograms.star")
+    result = run(DuplicatesOptions(particles=tmp_path / "Select/job001/particles.star"), job(tmp_path), Silent())
+    assert read_optimisation_set(result.outputs["optimisation_set"]).tomograms == "tomograms.star"
+    write_optimisation_set(beside, particles="Select/job001/other.star", tomograms="tomograms.star")
+    result = run(DuplicatesOptions(particles=tmp_path / "Select/job001/particles.star"), job(tmp_path), Silent())
+    assert read_optimisation_set(result.outputs["optimisation_set"]).tomograms is None

@@ -141,6 +141,17 @@ def input_paths(options: InputOptions, project: Project) -> tuple[Path | None, P
     )
 
 
+def set_beside(particles: Path) -> OptimisationSet | None:
+    """The optimisation set in the folder of a particle file that names this file: what its job knew of tomograms and trajectories."""
+    names = [particles.name.replace("_data.star", "_optimisation_set.star"), "optimisation_set.star"]
+    for path in (particles.with_name(name) for name in names if name != particles.name):
+        if path.is_file():
+            found = read_optimisation_set(path)
+            if found.particles is not None and Path(found.particles).name == particles.name:
+                return found
+    return None
+
+
 def user_path(path: Path, project: Project) -> Path:
     """A path that the user named: relative to the current folder, or to the project where nothing is found there."""
     here = Path.cwd() / path

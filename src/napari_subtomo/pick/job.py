@@ -11,7 +11,7 @@ from napari_subtomo.data.result import JobResult
 from napari_subtomo.errors import FileMissingError, InputError, OptionError
 from napari_subtomo.io import relion
 from napari_subtomo.io.annotations import Annotations, annotation_path, find_annotations, read_annotations, write_annotations
-from napari_subtomo.io.optimisation import input_paths, user_path, write_optimisation_set
+from napari_subtomo.io.optimisation import input_paths, set_beside, user_path, write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, read_particles, write_particles
 from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
@@ -54,6 +54,10 @@ def run(options: PickOptions, folder: JobFolder, reporter: Reporter) -> JobResul
     """
     project = folder.project
     particles_path, tomograms_path, trajectories = input_paths(options, project)
+    if tomograms_path is None and particles_path is not None and particles_path.is_file():
+        beside = set_beside(particles_path)
+        if beside is not None and beside.tomograms is not None:
+            tomograms_path = project.resolve(beside.tomograms)
     if tomograms_path is None:
         raise InputError("Expected a tomogram set, found none; give --tomograms or --optimisation-set.")
     tomograms = read_tomograms(tomograms_path, project)
@@ -92,7 +96,7 @@ def _plan(options: PickOptions, project: Project, tomograms: TomogramSet, partic
         assert options.spacing is not None
         _warn_small(spheres, options.spacing, reporter)
         particles = spheres_to_particles(spheres, options.spacing, options.seed)
-        summary = f"{particles.n} particles on {len(spheres)} spheres, {options.spacing:g} Å apart."
+        summary = f"{particles.n} particles on {len(spheres)} sphere{'s' if len(spheres) != 1 else ''}, {options.spacing:g} Å apart."
         return Plan(particles, sphere_annotations(spheres, tomograms), summary, {"spheres": len(spheres)})
     if options.annotations is not None:
         return _edited(options, user_path(options.annotations, project), tomograms, particles_path, reporter)
