@@ -317,3 +317,20 @@ def test_the_kept_hiv_particles_round_trip_through_relions_picker(shared: Path, 
     after = read_particles(second.outputs["particles"])
     assert all(after.texts(label) == before.texts(label) for label in before.table.labels)
     assert first.outputs["particles"].read_text() == second.outputs["particles"].read_text()
+
+
+def test_pixels_of_relion_4_become_centred_angstrom(project: Project, pick: Pick) -> None:
+    columns: dict[str, object] = {relion.TOMO_NAME: ["01"]} | dict(zip(relion.COORDINATES, ([2100.0], [1900.0], [1000.0]), strict=True))
+    write_particles(project.root / "old.star", ParticleSet.create(columns))
+    particles = read_particles(pick(particles=project.root / "old.star").outputs["particles"])
+    assert particles.dialect == "relion5"
+    assert not particles.has(relion.COORDINATE_X)
+    np.testing.assert_allclose(particles.positions(), [[135, -135, 0]], atol=1e-6)
+
+
+def test_a_name_that_no_annotation_file_can_have_is_refused_before_anything_is_written(project: Project, pick: Pick) -> None:
+    path = project.root / "tomograms.star"
+    path.write_text(path.read_text().replace('"TS 1.mrc"', "a/b"))
+    with pytest.raises(InputError, match="without '/'"):
+        pick(sphere=("01,0,0,0,300", "a/b,0,0,0,300"), units="angstrom", spacing=60)
+    assert list((project.root / "Picks/job002").iterdir()) == []
