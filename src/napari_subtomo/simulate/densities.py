@@ -21,7 +21,7 @@ Volume = npt.NDArray[np.float32]
 
 RESIDUE_VOLUME = 135.0  # Å³ of a residue of 110 Da at 0.81 Da/Å³
 RISE, ROD, ROD_SPACING = 1.5, 12, 11.6  # rise per residue in a rod, residues in a rod, distance between rods
-B_FACTOR = 2500.0  # Å², as in averages from tomograms: 0.21 of the amplitude left at 20 Å
+B_FACTOR = 3500.0  # Å²: the spectrum falls between 50 and 20 Å as those of averages from tomograms do
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _heap(radius: float, extra: float, volume: float, rng: np.random.Generator) 
     start, so that the heap has the ball's diameter and is compact and asymmetric.
     """
     start = random_matrices(1, rng)[0][0]
-    centres, radii, filled = [start * (radius - extra)], [extra], 0.0
+    centres, radii, filled = [start * 0.9 * (radius - extra)], [extra], 0.0
     core_radius = radius * 0.26
     while filled < volume:
         r = core_radius * rng.uniform(0.75, 1.25)

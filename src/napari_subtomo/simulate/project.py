@@ -62,7 +62,9 @@ def make_sample(directory: str | Path, seed: int = 1, reporter: Reporter | None 
     try:
         options = SimulateOptions(seed=seed, **overrides)
     except ValidationError as error:
-        raise OptionError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()) + ".") from error
+        found = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        text = "; ".join(f"option {name}: {what}" if name else what for name, what in found)
+        raise OptionError(f"{text[:1].upper()}{text[1:]}.") from error
     root = Path(directory)
     root.mkdir(parents=True, exist_ok=True)
     return run(options, JobFolder(Project(root), root), reporter or Silent())
