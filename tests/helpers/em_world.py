@@ -19,7 +19,7 @@ PIXEL = 10.0
 def density(n, seed=0, blobs=9, extra=()):
     """Asymmetric, compact density of Gaussian blobs; returns the blobs (x, y, z, sigma, weight)."""
     rng = np.random.default_rng([seed, 11])
-    found = [(*rng.normal(size=3) * n * 0.11, n * rng.uniform(0.05, 0.08), rng.uniform(0.6, 1.2)) for _ in range(blobs)]
+    found = [(*rng.normal(size=3) * n * 0.11, n * rng.uniform(0.035, 0.055), rng.uniform(0.6, 1.2)) for _ in range(blobs)]
     return np.array(found + list(extra))
 
 
@@ -74,7 +74,7 @@ def simulate(n=24, count=40, snr=0.5, species=2, empty=0, error=6.0, offset=1.0,
     """Premultiplied particles X = W·A(RᵀK)·phase + noise with variance σ²W, white σ²."""
     rng = np.random.default_rng([seed, 1])
     base = density(n)
-    kinds = [base if s == 0 else np.vstack([base, [[n * 0.16, -n * 0.1 * (s - 1), n * 0.12, n * 0.06, domain]]]) for s in range(species)]
+    kinds = [base if s == 0 else np.vstack([base, [[n * 0.16, -n * 0.1 * (s - 1), n * 0.12, n * 0.05, domain]]]) for s in range(species)]
     maps = [render(k, n) for k in kinds]
     labels = np.concatenate([np.arange(count) % species + 1, np.zeros(empty, int)])
     total = len(labels)
