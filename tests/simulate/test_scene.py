@@ -58,7 +58,7 @@ def test_every_pick_has_room_for_its_box_in_the_tomogram_and_in_every_image() ->
 
 
 def test_orientations_are_off_by_a_gaussian_rotation_cut_at_its_maximum() -> None:
-    made, _ = scene(prior_error=8.0, prior_error_max=10.0)
+    made, _ = scene(prior_error=8.0)
     true = made.classes > 0
     errors = angular_distance(made.picked_matrices[true], made.matrices[true])
     assert errors.max() <= 10 and 5.8 < np.sqrt((errors**2).mean()) < 7.5
@@ -124,7 +124,11 @@ def test_proportions_are_kept_to_the_last_particle() -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"particles": 400}, "found room for"), ({"thickness": 300.0}, "at least 520"), ({"prior_error": 900.0}, "prior error")],
+    [
+        ({"particles": 400}, "found room for"),
+        ({"thickness": 300.0}, "at least 520"),
+        ({"prior_error": 90.0, "prior_error_max": 0.1}, "prior error"),
+    ],
 )
 def test_what_cannot_be_placed_is_said_in_one_sentence(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):

@@ -34,7 +34,9 @@ class SimulateOptions(JobOptions):
     prior_error: float = option(
         8.0, "Error of the picks' orientations: a Gaussian rotation of this r.m.s. angle before the cut.", unit="deg", group="Picks", ge=0
     )
-    prior_error_max: float = option(10.0, "Larger errors of orientation are drawn again.", unit="deg", group="Picks", gt=0, le=180)
+    prior_error_max: float = option(
+        -1.0, "Larger errors of orientation are drawn again; -1: 1.25 times the prior error.", unit="deg", group="Picks", le=180
+    )
     position_error: float = option(
         5.0, "Error of the picks' positions: standard deviation in each direction.", unit="Å", group="Picks", ge=0
     )
@@ -93,6 +95,11 @@ class SimulateOptions(JobOptions):
     def size_xyz(self) -> tuple[int, int, int]:
         """Size of a tomogram in pixels; even, because RELION's own rules differ by half a pixel for odd ones."""
         return self.width, self.width, 2 * round(self.thickness / self.pixel_size / 2)
+
+    @property
+    def largest_error(self) -> float:
+        """Largest error of orientation in degrees."""
+        return self.prior_error_max if self.prior_error_max >= 0 else 1.25 * self.prior_error
 
     @property
     def separation(self) -> float:

@@ -124,7 +124,7 @@ def make_scene(options: SimulateOptions, species: Sequence[str], tomogram: int, 
     classes = np.where((kinds >= 0) & (kinds < len(species)), kinds + 1, 0)
     picks = [generator(options.seed, Purpose.PICK, tomogram, i) for i in range(len(kinds))]
     picked_positions = positions + options.position_error * np.stack([rng.standard_normal(3) for rng in picks])
-    errors = np.stack([_rotation_error(options.prior_error, options.prior_error_max, rng) for rng in picks])
+    errors = np.stack([_rotation_error(options.prior_error, options.largest_error, rng) for rng in picks])
     guesses = np.concatenate([random_matrices(1, rng) for rng in picks])
     picked = np.where((classes > 0)[:, None, None], matrices @ rotation_vectors_to_matrices(errors), guesses)
     return Scene(kinds, classes, tuple(names[k] for k in kinds), positions, matrices, picked_positions, picked)
