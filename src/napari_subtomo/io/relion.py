@@ -98,6 +98,7 @@ ORIGIN_Y = "rlnOriginYAngst"
 ORIGIN_Z = "rlnOriginZAngst"
 ORIGINS = (ORIGIN_X, ORIGIN_Y, ORIGIN_Z)
 ORIGINS_PX = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
+ORIGIN_PRIORS = ("rlnOriginXPriorAngst", "rlnOriginYPriorAngst", "rlnOriginZPriorAngst")
 ANGLE_ROT = "rlnAngleRot"
 ANGLE_TILT = "rlnAngleTilt"
 ANGLE_PSI = "rlnAnglePsi"

@@ -1,0 +1,78 @@
+"""Options of `extract`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from napari_subtomo.options.base import InputOptions, option
+
+
+class ExtractOptions(InputOptions):
+    """Cut a subtomogram and its weights at each particle."""
+
+    source: Literal["tomogram"] = option("tomogram", "What to cut from: the reconstructed tomograms.", group="I/O", alias="from")
+    binning: float = option(
+        1.0,
+        "Pixel of the subtomograms divided by the unbinned pixel of the tilt series; not below the binning of the tomograms.",
+        title="Binning factor",
+        group="Reconstruct",
+        gt=0,
+    )
+    box_size: int = option(
+        128,
+        "Box in which the CTF is applied; larger than the cropped box it keeps signal that defocus has spread.",
+        title="Box size (binned pix)",
+        unit="px",
+        group="Reconstruct",
+        ge=8,
+        multiple_of=2,
+    )
+    crop_size: int = option(
+        -1, "Box that is written; -1: the whole box.", title="Cropped box size (binned pix)", unit="px", group="Reconstruct"
+    )
+    invert: bool = option(
+        True, "Turn dark protein, as RELION and IMOD reconstruct it, into bright protein, as averages have it.", group="Reconstruct"
+    )
+    normalize: bool = option(
+        True,
+        "Divide each tomogram by its standard deviation, one number for all its particles, so that tomograms of different grey scales "
+        "go together; the mean of a tomogram is always subtracted.",
+        group="Reconstruct",
+    )
+    tomogram_ctf: Literal["none", "phase-flipped", "corrected"] = option(
+        "none",
+        "What the reconstruction did about the CTF: nothing (as RELION and IMOD do by default), phase flipping, or full correction.",
+        group="CTF",
+    )
+    use_denoised: bool = option(
+        False, "Cut from the denoised tomograms; their noise is not what averaging and classification expect.", group="I/O"
+    )
+    output_format: Literal["relion5", "relion31"] = option(
+        "relion5",
+        "relion5: data and weights as RELION 5's 3D pseudo-subtomograms; relion31: volume and 3D CTF for RELION 3.1 and its peers.",
+        group="I/O",
+        alias="format",
+    )
+    float16: bool = option(
+        True,
+        "Write half the bytes (MRC mode 12); RELION 3.1 cannot read it and gets float32.",
+        title="Write output in float16?",
+        group="I/O",
+    )
+    device: str = option("cpu", "Where to compute: auto, cpu, or cuda:N.", title="Use GPU acceleration?", group="Compute")
+    threads: int = option(2, "CPU threads.", title="Number of threads", group="Compute", ge=1)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> ExtractOptions:
+        if self.crop_size != -1 and not (8 <= self.crop_size <= self.box_size and self.crop_size % 2 == 0):
+            raise ValueError(
+                f"expected a cropped box of -1 or an even number from 8 to {self.box_size} px (the box), found {self.crop_size}"
+            )
+        return self
+
+    @property
+    def written_size(self) -> int:
+        """Box of the files in px."""
+        return self.box_size if self.crop_size == -1 else self.crop_size
