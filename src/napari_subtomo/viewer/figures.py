@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import convolve
 
 from napari_subtomo.viewer import palette
 from napari_subtomo.viewer.overlay import OverlayState
-from napari_subtomo.viewer.volume import Volume
+from napari_subtomo.viewer.volume import DENOISED, SMOOTHING, Volume, smoothing_kernel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def pixels_of(figure: Figure) -> npt.NDArray[np.uint8]:
     """The figure as pixels (y, x, 4)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba()).copy()
 
@@ -80,6 +81,14 @@ def slab(volume: Volume, axis: int, low: float, high: float) -> npt.NDArray[np.f
     return (total / (last - first + 1)).astype(np.float32)
 
 
+def smoothed(image: npt.NDArray[np.float32], volume: Volume, voxel_size: float) -> npt.NDArray[np.float32]:
+    """A slab as the window shows it: noisy tomograms smoothed, denoised ones as they are."""
+    if volume.kind == DENOISED:
+        return image
+    result: npt.NDArray[np.float32] = convolve(image, smoothing_kernel(voxel_size), mode="nearest")
+    return result
+
+
 def tomogram_figure(state: OverlayState, volume: Volume | None, shape_zyx: tuple[int, int, int], title: str) -> Figure:
     """A slab of the tomogram from above and from the side, with its particles.
 
@@ -122,7 +131,7 @@ def _panel(axes: Axes, state: OverlayState, volume: Volume | None, extent: tuple
     chosen = state.points_zyx[kept][:, axis] if kept.any() else np.asarray([extent[axis] / 2])
     low, high = best_window(chosen, thickness)
     if volume is not None:
-        image = slab(volume, axis, low, high)
+        image = smoothed(slab(volume, axis, low, high), volume, state.voxel_size)
         limits = np.percentile(image[np.isfinite(image)], (0.5, 99.5))
         axes.imshow(image, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest", aspect="equal")
     else:
@@ -174,4 +183,6 @@ def _legend(axes: Axes, state: OverlayState, volume: Volume | None) -> None:
     notes = "○ in the slab\n• above or below it\n→ particle z axis"
     if volume is None:
         notes += "\n\nThe tomogram's file\nis not here."
+    elif volume.kind != DENOISED:
+        notes += f"\n\nsmoothed by {SMOOTHING:g} Å\nfor this picture"
     axes.text(0.02, y - 0.02, notes, fontsize=8.5, color="#666666", va="top", linespacing=1.5, transform=axes.transAxes)

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_subtomo.viewer.overlay import OverlayState
 from napari_subtomo.viewer.session import Session
-from napari_subtomo.viewer.volume import Volume
+from napari_subtomo.viewer.volume import PLANE_SLICES, Volume
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -23,8 +23,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 KEY = "subtomo"
 TOMOGRAM, PARTICLES, ORIENTATIONS = "tomogram", "particles", "orientations"
 LAYER_NAMES = {PARTICLES: "Particles", ORIENTATIONS: "Orientations"}
-#: Voxels; thickness of the slab that 3D shows.
-PLANE_THICKNESS = 5
 #: Opacity of a disc inside of its coloured rim: the density under it must be seen.
 FILL_ALPHA = 0.25
 UNITS = ("angstrom",) * 3
@@ -40,16 +38,40 @@ def image_layer(session: Session, volume: Volume) -> LayerData:
         "units": UNITS,
         "colormap": "gray",
         "contrast_limits": volume.contrast_limits,
-        "depiction": "plane",  # in 3D: a slab through the middle, dark protein in front, as RELION's picker shows it
+        **_display(volume),
+        "depiction": "plane",  # in 3D: a slab through the middle, as RELION's picker shows it
         "plane": _plane(volume),
-        "rendering": "minip",
+        "rendering": "average",
         "metadata": {KEY: {"role": TOMOGRAM, "session": session}},
     }
     return volume.data, settings, "image"
 
 
+def match_limits(viewer: ViewerModel, volume: Volume) -> None:
+    """Grey limits that fit 2D or 3D, unless the user chose others."""
+    layer: Any = find_layer(viewer, TOMOGRAM)
+    before, after = volume.contrast_limits, volume.limits_3d
+    if viewer.dims.ndisplay == 2:
+        before, after = after, before
+    if layer is not None and np.allclose(layer.contrast_limits, before):
+        layer.contrast_limits_range = _span(volume)
+        layer.contrast_limits = after
+
+
+def _span(volume: Volume) -> tuple[float, float]:
+    limits = (*volume.contrast_limits, *volume.limits_3d)
+    return min(limits), max(limits)
+
+
+def _display(volume: Volume) -> dict[str, Any]:
+    """How slices are shown: noisy ones as the mean over the slab that one particle spans, smoothed by the graphics card."""
+    if volume.smoothing is None:
+        return {"projection_mode": "none", "interpolation2d": "nearest"}
+    return {"projection_mode": "mean", "interpolation2d": "custom", "custom_interpolation_kernel_2d": volume.smoothing}
+
+
 def _plane(volume: Volume) -> dict[str, Any]:
-    return {"position": tuple((n - 1) / 2 for n in volume.data.shape), "normal": (1.0, 0.0, 0.0), "thickness": PLANE_THICKNESS}
+    return {"position": tuple((n - 1) / 2 for n in volume.data.shape), "normal": (1.0, 0.0, 0.0), "thickness": PLANE_SLICES}
 
 
 def points_layer(session: Session, state: OverlayState) -> LayerData:
@@ -117,9 +139,11 @@ def apply_image(viewer: ViewerModel, session: Session, volume: Volume | None) ->
     if layer.data is not data:
         layer.data = data
         layer.scale = settings["scale"]
-        layer.contrast_limits_range = settings["contrast_limits"]
-        layer.contrast_limits = settings["contrast_limits"]
-        layer.plane = settings["plane"]
+        limits = volume.limits_3d if viewer.dims.ndisplay == 3 else volume.contrast_limits
+        layer.contrast_limits_range = _span(volume)
+        layer.contrast_limits = limits
+        for name in ("plane", *_display(volume)):
+            setattr(layer, name, settings[name])
         layer.name = settings["name"]
     layer.metadata[KEY] = settings["metadata"][KEY]
 

@@ -80,7 +80,7 @@ def _follow_when_added(viewer: ViewerModel) -> None:
 def session_layers(session: Session) -> list[layers.LayerData]:
     """The layers of a session, as readers and samples hand them to napari."""
     state = resolve(session)
-    volume = tomogram_volume(session.tomogram)
+    volume = tomogram_volume(session.tomogram, session.diameter)
     image = [] if volume is None else [layers.image_layer(session, volume)]
     return [*image, layers.points_layer(session, state), layers.vectors_layer(session, state)]
 

@@ -45,6 +45,7 @@ class ProjectView:
         self._drawing = False
         self._listened: Any = None
         self._bind_keys()
+        self.viewer.dims.events.ndisplay.connect(self._dimensions_changed)
         self._draw(centre=True)
 
     @property
@@ -83,6 +84,7 @@ class ProjectView:
     def close(self) -> None:
         """Take the layers away and leave the viewer alone."""
         self._drawing = True
+        self.viewer.dims.events.ndisplay.disconnect(self._dimensions_changed)
         for role in (layers.ORIENTATIONS, layers.PARTICLES, layers.TOMOGRAM):
             layer = layers.find_layer(self.viewer, role)
             if layer is not None:
@@ -143,7 +145,7 @@ class ProjectView:
     def _open(self, name: str) -> Volume | None:
         if name not in self._volumes:
             tomogram = next(t for t in self._session.tomograms if t.name == name)
-            self._volumes[name] = tomogram_volume(tomogram)
+            self._volumes[name] = tomogram_volume(tomogram, self._session.diameter)
             while len(self._volumes) > KEEP_OPEN:
                 self._volumes.pop(next(iter(self._volumes)))
         return self._volumes[name]
@@ -169,6 +171,11 @@ class ProjectView:
     def _edited(self, event: Any) -> None:
         if str(getattr(event, "action", "")) in _DONE:
             self._collect()
+
+    def _dimensions_changed(self, _: Any = None) -> None:
+        volume = self.volume
+        if volume is not None:
+            layers.match_limits(self.viewer, volume)
 
     def _bind_keys(self) -> None:
         def previous(_: Any) -> None:
