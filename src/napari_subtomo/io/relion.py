@@ -289,6 +289,9 @@ BEST_RESOLUTION_THUS_FAR = "rlnBestResolutionThusFar"
 DO_SKIP_ALIGN = "rlnDoSkipAlign"
 OVERALL_ACCURACY_ROTATIONS = "rlnOverallAccuracyRotations"
 OVERALL_ACCURACY_TRANSLATIONS_ANGST = "rlnOverallAccuracyTranslationsAngst"
+SMALLEST_CHANGES_ORIENTATIONS = "rlnSmallestChangesOrientations"
+SMALLEST_CHANGES_OFFSETS = "rlnSmallestChangesOffsets"
+SMALLEST_CHANGES_CLASSES = "rlnSmallestChangesClasses"
 DO_CORRECT_SCALE = "rlnDoCorrectScale"
 DO_CORRECT_CTF = "rlnDoCorrectCtf"
 DO_IGNORE_CTF_UNTIL_FIRST_PEAK = "rlnDoIgnoreCtfUntilFirstPeak"
@@ -364,9 +367,9 @@ OPTIMISER_SETTINGS: dict[str, str] = {
     CHANGES_OPTIMAL_ORIENTATIONS: "4.507872",
     CHANGES_OPTIMAL_OFFSETS: "6.350645",
     CHANGES_OPTIMAL_CLASSES: "0.000000",
-    "rlnSmallestChangesOrientations": "999.000000",
-    "rlnSmallestChangesOffsets": "999.000000",
-    "rlnSmallestChangesClasses": "9999999",
+    SMALLEST_CHANGES_ORIENTATIONS: "999.000000",
+    SMALLEST_CHANGES_OFFSETS: "999.000000",
+    SMALLEST_CHANGES_CLASSES: "9999999",
     "rlnLocalSymmetryFile": "None",
     "rlnDoHelicalRefine": "0",
     "rlnIgnoreHelicalSymmetry": "0",
