@@ -148,6 +148,19 @@ def test_a_folder_with_something_else_is_refused(fake: ModuleType) -> None:
         run_job("count", fake.CountOptions(), output="damaged")
 
 
+def test_a_record_of_a_version_without_an_option_goes_on_with_its_default(fake: ModuleType) -> None:
+    with pytest.raises(JobCancelled):
+        run_job("count", fake.CountOptions(steps=6), output="out", reporter=StopAt(2))
+    path = Path("out/job_record.json")
+    record = json.loads(path.read_text())
+    del record["resolved"]["from"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(JobError, match=r"other options \(from\)"):
+        run_job("count", fake.CountOptions(steps=6, source="images"), output="out")
+    run_job("count", fake.CountOptions(steps=6), output="out")
+    assert read_record(Path("out")).resumed == 1
+
+
 def test_overwrite_puts_the_former_content_into_the_trash(fake: ModuleType) -> None:
     for steps in (2, 3, 4):
         run_job("count", fake.CountOptions(steps=steps), output="Count/job001", overwrite=True)
@@ -197,6 +210,7 @@ def test_rerun_repeats_every_option(fake: ModuleType) -> None:
     rerun(Path("a/b/job_record.json"), output="c")
     first, second = read_record(Path("a/b")), read_record(Path("c"))
     assert first.resolved == second.resolved and second.resolved["centre"] == [1, 2.5, -3]
+    assert first.options == second.options and second.command_line[-2:] == ["-o", "c"]
     with pytest.raises(InputError, match="Expected a job record at"):
         rerun(Path("a"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from napari_subtomo.progress import Reporter
 BOX, MASK_DIAMETER, INITIAL_LOWPASS, LOCAL_RANGE, OFFSET_RANGE = 48, 380.0, 60.0, 15.0, 3.0
 #: no two particles can be closer than this; the sample keeps particles apart by a little more than their diameter
 MIN_DISTANCE = 100.0
-#: a class is kept when it has at least this share of the particles
-LEAST_SHARE = 0.05
+#: a class is kept when it has at least this share of the particles, and a resolution (Å) at most this many times the best one's
+LEAST_SHARE, WORST_RESOLUTION = 0.1, 1.5
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def run_demo(options: DemoOptions, reporter: Reporter) -> list[Step]:
         ),
         "Class3D/job004",
     )
-    keep, why = choose_classes(classify.numbers, options.classes, INITIAL_LOWPASS)
+    keep, why = choose_classes(classify.numbers, options.classes)
     for sentence in why:
         reporter.message(sentence)
     if not keep:
@@ -143,11 +143,11 @@ def run_demo(options: DemoOptions, reporter: Reporter) -> list[Step]:
     return demo.steps
 
 
-def choose_classes(numbers: Any, classes: int, lowpass: float) -> tuple[tuple[int, ...], list[str]]:
+def choose_classes(numbers: Mapping[str, Any], classes: int) -> tuple[tuple[int, ...], list[str]]:
     """Classes worth keeping, by what a user without the truth would go by.
 
-    A real class is kept when it holds at least `LEAST_SHARE` of the particles and its own data show signal beyond the resolution to
-    which the reference was low-passed; the empty class is for what looks like none of them.
+    A class is kept when it is not small and its own data resolve it about as well as the best class: what is no particle (gold beads,
+    pieces of membrane) gathers in small and blurred classes, and what fits no density in the empty one.
 
     Parameters
     ----------
@@ -155,8 +155,6 @@ def choose_classes(numbers: Any, classes: int, lowpass: float) -> tuple[tuple[in
         "counts" and "resolutions" (Å) of a classification, real classes first.
     classes : int
         Number of real classes.
-    lowpass : float
-        Initial low-pass, Å.
 
     Returns
     -------
@@ -165,16 +163,15 @@ def choose_classes(numbers: Any, classes: int, lowpass: float) -> tuple[tuple[in
     why : list of str
         A sentence for each class.
     """
-    counts, resolutions = list(numbers["counts"]), list(numbers["resolutions"])
-    total = max(1, sum(counts))
+    counts, resolutions = list(numbers["counts"]), list(numbers["resolutions"])[:classes]
+    total, best = max(1, sum(counts)), min(resolutions)
     keep, why = [], []
-    for number, (count, resolution) in enumerate(zip(counts[:classes], resolutions[:classes], strict=True), start=1):
-        share = count / total
-        figures = f"{count} particles ({100 * share:.0f} %), {resolution:.0f} Å"
-        if share < LEAST_SHARE:
+    for number, (count, resolution) in enumerate(zip(counts[:classes], resolutions, strict=True), start=1):
+        figures = f"{count} particles ({100 * count / total:.0f} %), {resolution:.0f} Å"
+        if count < LEAST_SHARE * total:
             why.append(f"Class {number} is left out: {figures}; it has less than {100 * LEAST_SHARE:.0f} % of the particles.")
-        elif not resolution < lowpass:
-            why.append(f"Class {number} is left out: {figures}; it shows nothing finer than the {lowpass:g} Å of its reference.")
+        elif resolution > WORST_RESOLUTION * best:
+            why.append(f"Class {number} is left out: {figures}; the best class has {best:.0f} Å.")
         else:
             keep.append(number)
             why.append(f"Class {number} is kept: {figures}.")
@@ -185,15 +182,14 @@ def choose_classes(numbers: Any, classes: int, lowpass: float) -> tuple[tuple[in
 
 def _simulate(demo: Demo, options: JobOptions) -> JobResult:
     """The sample; a folder of something else is left alone."""
-    spec, root = get_job("simulate"), demo.root
-    resolved = dump_options(options, Project(root).name)
-    if finished_result(root, spec, resolved, Project(root)) is None:
+    spec, project = get_job("simulate"), Project(demo.root)
+    resolved = dump_options(options, project.name)
+    if finished_result(project.root, spec, resolved, project) is None:
         try:
-            check_folder(root, spec, resolved)
+            check_folder(project.root, spec, resolved)
         except JobError as error:
-            raise JobError(
-                f"Expected a new folder or an earlier demo with the same seed in {root}, found something else; choose another folder."
-            ) from error
+            found = str(error).partition(";")[0]
+            raise JobError(f"Expected a new folder or an earlier demo with the same seed; choose another folder. {found}.") from error
     return demo.step("simulate", options, ".")
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from napari_subtomo.data.result import JobResult
 from napari_subtomo.errors import FileFormatError, InputError, JobError
 from napari_subtomo.io.project import Project
-from napari_subtomo.jobs.events import EVENTS
+from napari_subtomo.jobs.commandline import key
+from napari_subtomo.jobs.events import EVENTS, plain
 from napari_subtomo.jobs.follow import MARKERS, job_state
 from napari_subtomo.jobs.record import RECORD, JobRecord, read_record
 from napari_subtomo.jobs.registry import JobSpec
@@ -60,7 +61,9 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def differences(spec: JobSpec, former: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[str]:
-    """Names of the options that differ and matter for the result."""
+    """Names of the options that differ and matter for the result; one that an older record does not know had its default."""
+    defaults = {key(name, info): plain(info.get_default()) for name, info in spec.model.model_fields.items() if not info.is_required()}
+    former = {**defaults, **former}
     names = former.keys() | resolved.keys()
     return sorted(name for name in names if name not in spec.free and former.get(name) != resolved.get(name))
 
@@ -97,7 +100,8 @@ def check_folder(folder: Path, spec: JobSpec, resolved: Mapping[str, Any]) -> Jo
         if not differ:
             return record
     if record.exit_status == "finished":
-        raise JobError(f"A finished {record.job} job is in {folder}; {another}.")
+        other = f" (with other options: {', '.join(differ)})" if differ else ""
+        raise JobError(f"A finished {record.job} job{other} is in {folder}; {another}.")
     if differ:
         raise JobError(f"The unfinished {spec.name} job in {folder} was begun with other options ({', '.join(differ)}); {another}.")
     return record if spec.resumes else None

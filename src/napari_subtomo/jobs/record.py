@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_subtomo.errors import FileFormatError, FileMissingError, InputError
 from napari_subtomo.io.atomic import write_text
+from napari_subtomo.jobs.commandline import key, option_error
 from napari_subtomo.jobs.events import plain
 from napari_subtomo.options.base import JobOptions
 
@@ -85,15 +86,18 @@ def dump_options(options: JobOptions, name: Callable[[Path], str], *, given_only
     return dumped
 
 
-def load_options(model: type[JobOptions], stored: Mapping[str, Any], root: Path) -> JobOptions:
-    """Options of a record; relative paths are taken from `root`.
+def load_options(model: type[JobOptions], record: JobRecord, root: Path) -> JobOptions:
+    """Options of a record, every one with the value that it had; relative paths are taken from `root`.
 
     Raises
     ------
     OptionError
         The stored options are not options of this version.
     """
-    return anchored(validated(model, stored), lambda path: path if path.is_absolute() else root / path)
+    options = validated(model, record.resolved)
+    given = {name for name, info in model.model_fields.items() if key(name, info) in record.options}
+    options.__pydantic_fields_set__.intersection_update(given)  # a default stays a default when the job runs again
+    return anchored(options, lambda path: path if path.is_absolute() else root / path)
 
 
 def anchored(options: JobOptions, place: Callable[[Path], Path]) -> JobOptions:
@@ -118,8 +122,6 @@ def validated(model: type[JobOptions], values: Mapping[str, Any]) -> JobOptions:
     OptionError
         One sentence a wrong option.
     """
-    from napari_subtomo.jobs.commandline import option_error
-
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

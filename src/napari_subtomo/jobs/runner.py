@@ -123,7 +123,7 @@ def rerun(
     root = Path(os.path.normpath(folder.absolute() / record.project))
     if output is None and spec.place:
         raise InputError(f"Expected a folder for the new project, found none; give it with -o, e.g. -o {folder.name or 'project'}-again.")
-    options = records.load_options(spec.model, record.resolved, root)
+    options = records.load_options(spec.model, record, root)
     target = Path(output).absolute() if output is not None else None
     return run_job(record.job, options, output=target, project=None if spec.place else root, reporter=reporter, overwrite=overwrite)
 

@@ -14,8 +14,10 @@ class DemoOptions(JobOptions):
         Path("napari-subtomo-demo"), "Folder of the project; steps that are finished there are not done again.", group="I/O"
     )
     show: bool = option(True, "Open napari at the end where there is a display; pictures are written in either case.", group="I/O")
-    classes: int = option(2, "Number of classes, the empty class not counted.", group="Classification", ge=1)
-    iterations: int = option(10, "Iterations of the classification.", group="Classification", ge=1)
+    classes: int = option(
+        3, "Number of classes, the empty class not counted: two species, and one for beads and membranes.", group="Classification", ge=1
+    )
+    iterations: int = option(15, "Iterations of the classification.", group="Classification", ge=1)
     device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", group="Compute")
     threads: int = option(2, "CPU threads.", group="Compute", ge=1)
     seed: int = option(1, "Seed of the sample and of every step.", group="Compute", ge=0)
