@@ -10,4 +10,5 @@ ensure_package all
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     ensure_window real || say "no window can be opened until these are installed (as root: apt-get install $missing); going on with pictures."
 fi
-exec "$venv/bin/python" -m napari_subtomo.cli.main demo "$@"
+"$venv/bin/python" -m napari_subtomo.cli.main demo "$@"
+say "the command napari-subtomo is in $venv/bin; '. $venv/bin/activate' puts it on the path."

@@ -185,7 +185,8 @@ def _header(shape: tuple[int, ...], mode: int, voxel_size: float, numbers: npt.N
     """MRC2014 header, little endian, as RELION writes it: no extended header, origin 0."""
     words = np.zeros(HEADER_BYTES // 4, dtype="<i4")
     floats = words.view("<f4")
-    size_xyz = shape[::-1]
+    sections, rows, columns = shape
+    size_xyz = (columns, rows, sections)
     words[0:3] = size_xyz
     words[3] = mode
     words[7:10] = size_xyz if not stack else (*size_xyz[:2], 1)

@@ -129,7 +129,8 @@ def make_wedge(n: int, tilt_matrices: npt.ArrayLike) -> Wedge:
     Wedge
     """
     matrices = np.asarray(tilt_matrices, dtype=np.float64)
-    k = np.stack([axis.ravel() for axis in np.broadcast_arrays(*lattice(n)[::-1])], axis=1)
+    z, y, x = np.broadcast_arrays(*lattice(n))
+    k = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
     inside = sphere(n).ravel()
     pairs = [_near(k, inside, beam) for beam in matrices[:, 2]]
     index = np.concatenate([i for i, _ in pairs])
