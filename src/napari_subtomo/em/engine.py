@@ -241,7 +241,7 @@ def _next_state(
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
-    total = np.einsum("nij,nj->ni", setup.frames, step.offsets_px + step.poses.shifts[results.shift])
+    total = np.einsum("nij,nj->ni", setup.frames, step.offsets_px + results.offset)
     spread = np.sqrt(shells.offsets / max(3 * shells.offset_weight, 1e-9))
     labels = results.posterior.argmax(1) + 1
     labels = np.where(results.posterior.argmax(1) == results.posterior.shape[1] - 1, o.classes + 1, labels)
@@ -255,7 +255,7 @@ def _next_state(
         log_fractions=log_fractions,
         sigma_offset=float(max(spread, np.sqrt(2.0) / setup.pixel_size)) if o.align and shells.offset_weight else state.sigma_offset,
         last_shell=last_shell,
-        orientations=setup.frames @ step.poses.rotations[results.rotation] if o.align else setup.input_orientations,
+        orientations=setup.frames @ results.turn if o.align else setup.input_orientations,
         offsets=total,
         labels=labels.astype(np.int64),
         signal=bool(state.signal or resolved > setup.initial_shell),

@@ -298,8 +298,30 @@ def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[
         first = order[0]
         results.shift[i], results.rotation[i], results.best_class[i] = shift[first], rotation[first], klass[first]
         results.pmax[i], results.significant[i] = gamma[0], len(order)
+        near = klass[order] == klass[first]
+        results.turn[i], results.offset[i] = local_mean(step.poses, rotation[order][near], shift[order][near], gamma[near])
         kept.append(Poses(shift[order], klass[order], rotation[order], gamma.astype(np.float32)))
     return kept, results
+
+
+def local_mean(poses: PoseGrid, rotation: IntArray, shift: IntArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Posterior mean of rotation and shift over the grid's neighbours of the best pose, the first.
+
+    The best grid point alone is off by up to half a step; neighbours farther than one and a half steps are other optima.
+
+    Returns
+    -------
+    rotation : ndarray, shape (3, 3)
+    shift : ndarray, shape (3,)
+        Pixels.
+    """
+    matrices, shifts = poses.rotations[rotation], poses.shifts[shift]
+    cosine = (np.einsum("ij,nij->n", matrices[0], matrices) - 1) / 2
+    close = np.arccos(np.clip(cosine, -1, 1)) <= np.radians(1.5 * poses.angular_step) + 1e-6
+    close &= np.linalg.norm(shifts - shifts[0], axis=1) <= 1.5 * poses.shift_step + 1e-6
+    share = weight[close] / weight[close].sum()
+    u, _, vt = np.linalg.svd(np.einsum("n,nij->ij", share, matrices[close]))
+    return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt, share @ shifts[close]
 
 
 def _map(function: Any, items: Any, threads: int) -> Iterator[Any]:

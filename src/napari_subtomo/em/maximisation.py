@@ -20,6 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 
 CONSENSUS_T = 4.0
 DELTA = 0.3  # prior variance of a class's difference, in units of the consensus power
+SPECTRUM_FLOOR = 0.1  # least denominator of maps whose spectra are measured inside the mask
 FLOOR = 1e-3  # least denominator, in units of its shell mean
 UNREGULARISED_SHELLS = 5
 
@@ -193,16 +194,14 @@ class Maximiser:
             flat = np.zeros(self.n_shells)
             return OwnMap(np.zeros((self.grid.n,) * 3, np.float32), flat, flat + 1e-30, flat, flat)
         measured = self.shell_mean((den > self.spread(FLOOR * mean_weight)).astype(np.float32))
-        ratio = num / self.floored(den)
-        # nodes weighted by their weight: a hardly measured node says little about signal or noise
         norm = np.maximum(mean_weight, 1e-30)
-        power = self.shell_mean(den * np.abs(ratio) ** 2) / norm
+        whole = self._spectrum_map(num, den, mean_weight)
+        power = self.shell_mean(np.abs(whole) ** 2)
         if folds > 1:
-            without = [(num - numerator[f]) / self.floored(np.maximum(den - denominator[f], 0)) for f in range(folds)]
-            mean = sum(without) / folds
-            noise_power = (folds - 1) / folds * self.shell_mean(den * sum(np.abs(w - mean) ** 2 for w in without)) / norm
+            without = [self._spectrum_map(num - numerator[f], np.maximum(den - denominator[f], 0), mean_weight) for f in range(folds)]
+            noise_power = self.jackknife(without)
         else:
-            noise_power = noise / norm
+            noise_power = noise / norm * float((self.mask.astype(np.float64) ** 2).mean())
         tau2 = np.maximum(power - noise_power, 0)
         ssnr = tau2 / np.maximum(noise_power, 1e-30)
         ssnr[self.last_shell + 1 :] = 0
@@ -211,6 +210,11 @@ class Maximiser:
         regulariser[0] = 0
         volume = self.masked_map(num / (self.floored(den) + self.spread(regulariser)))
         return OwnMap(volume, tau2, noise_power, ssnr, measured)
+
+    def _spectrum_map(self, numerator: Any, denominator: Any, mean_weight: FloatArray) -> Any:
+        """Padded transform of the masked map NUM/DEN, hardly measured nodes held down so that the mask does not spread their noise."""
+        held = np.maximum(denominator, self.spread(SPECTRUM_FLOOR * mean_weight) + 1e-20)
+        return self.grid.transform(self.masked_map(numerator / held))
 
 
 def resolved_shell(ssnr: FloatArray, first: int = 1) -> int:

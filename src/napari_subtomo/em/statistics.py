@@ -81,6 +81,10 @@ class ParticleResults:
         Class posteriors; the last column is the empty class (0 without one).
     rotation, shift, best_class : ndarray, shape (n,), int
         Indices of the best pose in the grid and of its class (0-based, real classes only).
+    turn : ndarray, shape (n, 3, 3)
+        Rotation in the particle's frame: posterior mean around the best pose, between the points of the grid.
+    offset : ndarray, shape (n, 3)
+        Shift in the particle's frame, pixels, likewise.
     log_evidence : ndarray, shape (n,)
         Log of the sum over real classes and poses, class fractions normalised over the real classes.
     log_likelihood : ndarray, shape (n,)
@@ -93,6 +97,8 @@ class ParticleResults:
     rotation: npt.NDArray[np.int64]
     shift: npt.NDArray[np.int64]
     best_class: npt.NDArray[np.int64]
+    turn: FloatArray
+    offset: FloatArray
     log_evidence: FloatArray
     log_likelihood: FloatArray
     pmax: FloatArray
@@ -103,4 +109,5 @@ class ParticleResults:
         """Room for n particles."""
         i = [np.zeros(n, np.int64) for _ in range(4)]
         f = [np.zeros(n) for _ in range(3)]
-        return cls(np.zeros((n, classes + 1)), i[0], i[1], i[2], f[0], f[1], f[2], i[3])
+        turns = np.repeat(np.eye(3)[None], n, axis=0)
+        return cls(np.zeros((n, classes + 1)), i[0], i[1], i[2], turns, np.zeros((n, 3)), f[0], f[1], f[2], i[3])

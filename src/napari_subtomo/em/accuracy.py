@@ -1,0 +1,184 @@
+"""How well poses can be told apart: RELION's expected angular and translational errors (`calculateExpectedAngularErrors`).
+
+A pose is turned (or shifted) further and further until the sum over voxels of |ΔF|² W/(κ σ²), the mean loss of log-likelihood, exceeds
+-ln 0.01 = 4.605; the mean of these angles (shifts) over up to 100 particles is the accuracy of a class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.expectation import EStep, rotated
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.statistics import ParticleResults
+from napari_subtomo.geometry.orientations import rotation_vectors_to_matrices
+
+FloatArray = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float32]
+
+UNKNOWN = 999.0
+THRESHOLD = -np.log(0.01)
+PARTICLES = 100
+LEAST_FRACTION = 0.01
+ANGLES = np.geomspace(0.05, 30, 14)  # degrees
+SHIFTS = np.geomspace(0.02, 10, 14)  # pixels
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Expected errors of K classes; S shells.
+
+    Attributes
+    ----------
+    rotations : ndarray, shape (K,)
+        Degrees; 999 where not estimated: a class with less than 1 % of the particles, or an iteration that compares by correlation.
+    offsets : ndarray, shape (K,)
+        Pixels; 999 likewise.
+    orientability : ndarray, shape (K, S)
+        Share of each shell in the sum at the threshold; 0 where not estimated.
+    """
+
+    rotations: FloatArray
+    offsets: FloatArray
+    orientability: FloatArray
+
+    @classmethod
+    def unknown(cls, classes: int, n_shells: int) -> Accuracy:
+        """Nothing was estimated."""
+        return cls(np.full(classes, UNKNOWN), np.full(classes, UNKNOWN), np.zeros((classes, n_shells)))
+
+
+def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, seed: int) -> Accuracy:
+    """Accuracies of the classes of an E-step, from its references, its noise and the best poses of a class's own particles.
+
+    Parameters
+    ----------
+    step : EStep
+    prepared : Prepared
+    results : ParticleResults
+    seed : int
+        Draws particles and axes.
+
+    Returns
+    -------
+    Accuracy
+        Of the real classes.
+    """
+    classes = step.model.maps.shape[1]
+    found = Accuracy.unknown(classes, step.lattice.last_shell + 1)
+    if step.cross_correlation or len(step.poses.rotations) * len(step.poses.shifts) == 1:
+        return found
+    best = results.posterior.argmax(1)
+    for c in range(classes):
+        members = np.flatnonzero(best == c)
+        if len(members) < LEAST_FRACTION * len(best) or not np.any(step.model.maps[:, c]):
+            continue
+        rng = np.random.default_rng([seed, 6, c])
+        chosen = np.sort(rng.permutation(members)[:PARTICLES])
+        axes = rng.integers(3, size=len(chosen))
+        weights = _weights(step, prepared, chosen, results.turn[chosen])
+        for values, losses in ((found.rotations, turned_losses(step, c)), (found.offsets, shifted_losses(step, c))):
+            ladder = ANGLES if values is found.rotations else SHIFTS
+            # (particles, axes · ladder): what each step of the ladder costs each particle
+            loss = (weights @ losses.reshape(-1, step.voxels).T).reshape(len(chosen), 3, -1)[np.arange(len(chosen)), axes]
+            values[c] = crossing(ladder, loss).mean()
+            if values is found.rotations:
+                at = np.argmin(np.abs(np.log(ladder[None] / crossing(ladder, loss)[:, None])), axis=1)
+                found.orientability[c] = _shares(step.lattice, weights, losses[axes, at])
+    return found
+
+
+def crossing(ladder: FloatArray, loss: npt.NDArray[np.floating]) -> FloatArray:
+    """Where each particle's loss first exceeds the threshold.
+
+    Parameters
+    ----------
+    ladder : ndarray, shape (l,)
+        Ascending perturbations.
+    loss : ndarray, shape (n, l)
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Between the steps as a power law (losses begin with the square of the perturbation); the ladder's end where it never does.
+    """
+    loss = np.maximum(np.asarray(loss, dtype=np.float64), 1e-30)
+    above = loss > THRESHOLD
+    first = np.where(above.any(1), above.argmax(1), len(ladder) - 1)
+    row, before = np.arange(len(loss)), np.maximum(first - 1, 0)
+    low, high = np.log(loss[row, before]), np.log(loss[row, first])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = (np.log(THRESHOLD) - low) / (high - low)
+        between = np.exp(np.log(ladder[before]) + part * np.log(ladder[first] / ladder[before]))
+    at_start = ladder[0] * np.sqrt(THRESHOLD / loss[:, 0])  # below the first step the square holds
+    return np.where(~above.any(1), ladder[-1], np.where(first == 0, at_start, between))
+
+
+def turned_losses(step: EStep, c: int) -> Values:
+    """|A(δᵀk) - A(k)|² at the comparison's voxels for turns about the reference's x, y and z, shape (3, len(ANGLES), V)."""
+    reference = step.grid.transform(_reference(step, c)).reshape(-1, 1)
+    vectors = np.eye(3)[:, None, :] * ANGLES[None, :, None]
+    rotations = np.concatenate([np.eye(3)[None], rotation_vectors_to_matrices(vectors.reshape(-1, 3))])
+    values = rotated(step, reference, rotations)[:, :, 0]
+    difference = values[1:] - values[0]
+    losses: Values = (difference.real**2 + difference.imag**2).reshape(3, len(ANGLES), -1)
+    return losses
+
+
+def shifted_losses(step: EStep, c: int) -> Values:
+    """|A(k)|² |e^{2πi k·t/n} - 1|² for shifts along x, y and z, shape (3, len(SHIFTS), V)."""
+    reference = step.grid.transform(_reference(step, c)).reshape(-1, 1)
+    values = rotated(step, reference, np.eye(3)[None])[0, :, 0]
+    k = step.lattice.k[: step.voxels].T
+    phase = np.pi / step.lattice.n * k[:, None, :] * SHIFTS[None, :, None].astype(np.float32)
+    losses: Values = (4 * np.sin(phase) ** 2 * (values.real**2 + values.imag**2)).astype(np.float32)
+    return losses
+
+
+def _reference(step: EStep, c: int) -> Values:
+    """Mean of a class's references over the folds."""
+    mean: Values = step.model.maps[:, c].mean(0)
+    return mean
+
+
+def _weights(step: EStep, prepared: Prepared, ids: npt.NDArray[np.int64], turns: FloatArray) -> Values:
+    """W/(κ σ²) of particles in the frame of the reference at their best rotations, times squared scales; shape (m, V).
+
+    Nearest voxels: sums over thousands of them need no interpolation.
+    """
+    lattice = step.lattice
+    last = lattice.last_shell
+    size = 2 * last + 1
+    table = np.full(size**3, -1, np.int64)
+    k = lattice.k.astype(np.int64)
+    for sign in (1, -1):
+        table[((sign * k + last) * [size * size, size, 1]).sum(1)] = np.arange(len(k))
+    whitening = step.whitening(ids)
+    scale = step.model.scales[step.particles.group[ids]] ** 2
+    weights = np.empty((len(ids), step.voxels), np.float32)
+    for row, (i, turn) in enumerate(zip(ids, turns, strict=True)):
+        points = lattice.k[: step.voxels] @ turn.T
+        near = _look_up(table, np.rint(points), last)
+        near = np.where(near >= 0, near, _look_up(table, np.trunc(points), last))  # towards the centre where the sphere ends
+        weights[row] = prepared.H[i, near] * whitening[row] * scale[row]
+    return weights
+
+
+def _look_up(table: npt.NDArray[np.int64], points: npt.NDArray[np.floating], last: int) -> npt.NDArray[np.int64]:
+    """Number of the lattice voxel at integer points (V, 3); -1 beyond the lattice."""
+    size = 2 * last + 1
+    inside = np.abs(points).max(1) <= last
+    flat = ((points.astype(np.int64) + last) * [size * size, size, 1]).sum(1)
+    return np.where(inside, table[np.where(inside, flat, 0)], -1)
+
+
+def _shares(lattice: Lattice, weights: Values, losses: Values) -> FloatArray:
+    """Share of each shell in the summed losses of all particles, shape (last_shell + 1,); both arguments (m, V)."""
+    total = (weights * losses).sum(0, dtype=np.float64)
+    shares = np.bincount(lattice.shell[: len(total)], total, lattice.last_shell + 1)
+    normalised: FloatArray = shares / max(float(shares.sum()), 1e-30)
+    return normalised
