@@ -76,6 +76,8 @@ class Classes:
     ssnr, tau2, sigma2, shell_completeness : ndarray, shape (K, S)
         By class and shell: signal-to-noise ratio, signal power, noise power of the map, share of measured voxels. Powers are those of the
         unnormalised transform; the writer turns them into RELION's normalisation.
+    orientability : ndarray, shape (K, S)
+        Share of each shell in what tells orientations apart at the accuracy's angle; 0 where not estimated.
     noise : ndarray, shape (n optics groups, S)
         Noise power per unit weight of the premultiplied transforms.
     group_names : tuple of str
@@ -133,6 +135,7 @@ class Classes:
     tau2: FloatArray
     sigma2: FloatArray
     shell_completeness: FloatArray
+    orientability: FloatArray
     noise: FloatArray
     group_names: tuple[str, ...]
     group_counts: IntArray

@@ -7,6 +7,7 @@ A pose is turned (or shifted) further and further until the sum over voxels of |
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,19 +81,17 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
         rng = np.random.default_rng([seed, 6, c])
         chosen = np.sort(rng.permutation(members)[:PARTICLES])
         axes = rng.integers(3, size=len(chosen))
-        weights = _weights(step, prepared, chosen, results.turn[chosen])
-        for values, losses in ((found.rotations, turned_losses(step, c)), (found.offsets, shifted_losses(step, c))):
-            ladder = ANGLES if values is found.rotations else SHIFTS
-            # (particles, axes · ladder): what each step of the ladder costs each particle
-            loss = (weights @ losses.reshape(-1, step.voxels).T).reshape(len(chosen), 3, -1)[np.arange(len(chosen)), axes]
-            values[c] = crossing(ladder, loss).mean()
-            if values is found.rotations:
-                at = np.argmin(np.abs(np.log(ladder[None] / crossing(ladder, loss)[:, None])), axis=1)
-                found.orientability[c] = _shares(step.lattice, weights, losses[axes, at])
+        weights = _weights(step, prepared, chosen, step.poses.rotations[results.rotation[chosen]])
+        turned = turned_losses(step, c)
+        angles = crossing(ANGLES, _sums(weights, turned, axes))
+        nearest = np.abs(np.log(ANGLES[None] / angles[:, None])).argmin(1)
+        found.rotations[c] = angles.mean()
+        found.offsets[c] = crossing(SHIFTS, _sums(weights, shifted_losses(step, c), axes)).mean()
+        found.orientability[c] = _shares(step.lattice, weights, turned[axes, nearest])
     return found
 
 
-def crossing(ladder: FloatArray, loss: npt.NDArray[np.floating]) -> FloatArray:
+def crossing(ladder: FloatArray, loss: FloatArray) -> FloatArray:
     """Where each particle's loss first exceeds the threshold.
 
     Parameters
@@ -106,7 +105,7 @@ def crossing(ladder: FloatArray, loss: npt.NDArray[np.floating]) -> FloatArray:
     ndarray, shape (n,)
         Between the steps as a power law (losses begin with the square of the perturbation); the ladder's end where it never does.
     """
-    loss = np.maximum(np.asarray(loss, dtype=np.float64), 1e-30)
+    loss = np.maximum(loss, 1e-30)
     above = loss > THRESHOLD
     first = np.where(above.any(1), above.argmax(1), len(ladder) - 1)
     row, before = np.arange(len(loss)), np.maximum(first - 1, 0)
@@ -115,7 +114,8 @@ def crossing(ladder: FloatArray, loss: npt.NDArray[np.floating]) -> FloatArray:
         part = (np.log(THRESHOLD) - low) / (high - low)
         between = np.exp(np.log(ladder[before]) + part * np.log(ladder[first] / ladder[before]))
     at_start = ladder[0] * np.sqrt(THRESHOLD / loss[:, 0])  # below the first step the square holds
-    return np.where(~above.any(1), ladder[-1], np.where(first == 0, at_start, between))
+    crossed: FloatArray = np.where(~above.any(1), ladder[-1], np.where(first == 0, at_start, between))
+    return crossed
 
 
 def turned_losses(step: EStep, c: int) -> Values:
@@ -168,7 +168,14 @@ def _weights(step: EStep, prepared: Prepared, ids: npt.NDArray[np.int64], turns:
     return weights
 
 
-def _look_up(table: npt.NDArray[np.int64], points: npt.NDArray[np.floating], last: int) -> npt.NDArray[np.int64]:
+def _sums(weights: Values, losses: Values, axes: npt.NDArray[np.int64]) -> FloatArray:
+    """What each step of a ladder costs each particle along its axis, shape (m, ladder); losses (3, ladder, V)."""
+    every = (weights @ losses.reshape(-1, losses.shape[2]).T).reshape(len(weights), 3, -1)
+    along: FloatArray = every[np.arange(len(weights)), axes].astype(np.float64)
+    return along
+
+
+def _look_up(table: npt.NDArray[np.int64], points: npt.NDArray[Any], last: int) -> npt.NDArray[np.int64]:
     """Number of the lattice voxel at integer points (V, 3); -1 beyond the lattice."""
     size = 2 * last + 1
     inside = np.abs(points).max(1) <= last

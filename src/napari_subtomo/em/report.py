@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_subtomo.data.classes import Classes, Sampling
 from napari_subtomo.em.accumulate import mean_noise
+from napari_subtomo.em.accuracy import UNKNOWN, Accuracy, expected_errors
 from napari_subtomo.em.expectation import EStep
 from napari_subtomo.em.maximisation import Maximiser, OwnMap, resolved_shell
 from napari_subtomo.em.state import State
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from napari_subtomo.em.engine import Setup
 
 FloatArray = npt.NDArray[np.float64]
-
-UNKNOWN = 999.0
 
 
 def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) -> list[OwnMap]:
@@ -49,6 +48,16 @@ def class_fractions(setup: Setup, posterior: FloatArray) -> FloatArray:
     return np.append(real, empty) if setup.options.empty_class else real
 
 
+def accuracies(setup: Setup, step: EStep, results: ParticleResults, written: int, n_shells: int) -> Accuracy:
+    """Accuracies of all written classes: copies of a common class share its own, the empty class has none."""
+    found = expected_errors(step, setup.prepared, results, setup.options.seed)
+    row = np.arange(setup.options.classes) if len(found.rotations) == setup.options.classes else np.zeros(setup.options.classes, int)
+    every = Accuracy.unknown(written, n_shells)
+    every.rotations[: len(row)], every.offsets[: len(row)] = found.rotations[row], found.offsets[row]
+    every.orientability[: len(row)] = found.orientability[row]
+    return every
+
+
 def describe(
     setup: Setup,
     state: State,
@@ -66,6 +75,7 @@ def describe(
     back = np.argsort(setup.order)  # engine order -> file order
     moved = new.offsets - state.offsets
     n = len(back)
+    accuracy = accuracies(setup, step, results, len(maps), maximiser.n_shells)
     completeness = np.array([m.completeness[1 : maximiser.last_shell + 1].mean() if m.completeness.any() else 0.0 for m in maps])
     return Classes(
         iteration=new.iteration,
@@ -78,12 +88,13 @@ def describe(
         fractions=class_fractions(setup, results.posterior),
         resolutions=np.array([resolution(s, setup) for s in shells]),
         completeness=completeness,
-        accuracy_rotations=np.full(len(maps), UNKNOWN),
-        accuracy_offsets=np.full(len(maps), UNKNOWN),
+        accuracy_rotations=accuracy.rotations,
+        accuracy_offsets=np.where(accuracy.offsets < UNKNOWN, accuracy.offsets * setup.pixel_size, UNKNOWN),
         ssnr=np.stack([m.ssnr for m in maps]),
         tau2=np.stack([m.tau2 for m in maps]),
         sigma2=np.stack([m.sigma2 for m in maps]),
         shell_completeness=np.stack([m.completeness for m in maps]),
+        orientability=accuracy.orientability,
         noise=new.noise,
         group_names=setup.group_names,
         group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),
@@ -172,6 +183,7 @@ def describe_start(setup: Setup, state: State) -> Classes:
         tau2=zeros,
         sigma2=zeros,
         shell_completeness=zeros,
+        orientability=zeros,
         noise=state.noise,
         group_names=setup.group_names,
         group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),

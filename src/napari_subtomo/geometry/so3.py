@@ -62,7 +62,7 @@ def shifts(step: float, limit: float) -> FloatArray:
 
 
 def healpix_directions(order: int) -> FloatArray:
-    """Pixel centres of HEALPix in ring order (Górski et al. 2005, equations 4-9).
+    """Pixel centres of HEALPix in nested order, RELION's order of directions (Górski et al. 2005, equations 4-9 and their figure 4).
 
     Parameters
     ----------
@@ -72,23 +72,22 @@ def healpix_directions(order: int) -> FloatArray:
     Returns
     -------
     ndarray, shape (12·4^order, 2)
-        rot (azimuth) and tilt (polar angle) in degrees.
+        rot (azimuth, -180 to 180) and tilt (polar angle) in degrees.
     """
     n = 2**order
-    rings = np.arange(1, 4 * n)
-    rot, tilt = [], []
-    for i in rings:
-        if i < n:
-            count, z, offset = 4 * i, 1 - i**2 / (3 * n**2), 0.5
-        elif i <= 3 * n:
-            count, z = 4 * n, 4 / 3 - 2 * i / (3 * n)
-            offset = 0.5 if (i - n) % 2 == 0 else 0.0
-        else:
-            j = 4 * n - i
-            count, z, offset = 4 * j, -(1 - j**2 / (3 * n**2)), 0.5
-        rot.append((np.arange(count) + offset) * 360 / count)
-        tilt.append(np.full(count, np.degrees(np.arccos(z))))
-    return np.stack([np.concatenate(rot), np.concatenate(tilt)], axis=1)
+    face, within = np.divmod(np.arange(12 * n * n), n * n)
+    # the bits of a pixel's number within its face alternate between the two axes of the face
+    column = sum((within >> 2 * bit & 1) << bit for bit in range(order)) + np.zeros_like(within)
+    row = sum((within >> 2 * bit + 1 & 1) << bit for bit in range(order)) + np.zeros_like(within)
+    ring = (face // 4 + 2) * n - column - row - 1  # 1 … 4n - 1 from pole to pole
+    polar = np.minimum(np.minimum(ring, 4 * n - ring), n)  # pixels on a quarter of the ring
+    cap = 1 - polar**2 / (3 * n**2)
+    z = np.where(ring < n, cap, np.where(ring > 3 * n, -cap, (2 * n - ring) * 2 / (3 * n)))
+    odd = np.where(polar == n, (ring - n) & 1, 0)  # every second ring of the belt begins half a pixel earlier
+    place = ((2 * (face % 4) + np.where(face // 4 == 1, 0, 1)) * polar + column - row + 1 + odd) // 2
+    rot = (place - (odd + 1) / 2) * 90 / polar
+    rot = (rot + 180) % 360 - 180
+    return np.stack([np.where(rot == -180, 180.0, rot), np.degrees(np.arccos(z))], axis=1)
 
 
 def healpix_step(order: int) -> float:
