@@ -7,17 +7,12 @@ GENERAL = "general"
 OPTICS = "optics"
 PARTICLES = "particles"
 GLOBAL = "global"
-OPTIMISATION_SET = "optimisation_set"
 
 # --- optimisation set -----------------------------------------------------------------------------------------------------
 TOMO_PARTICLES_FILE = "rlnTomoParticlesFile"
 TOMO_TOMOGRAMS_FILE = "rlnTomoTomogramsFile"
 TOMO_TRAJECTORIES_FILE = "rlnTomoTrajectoriesFile"
 TOMO_MANIFOLDS_FILE = "rlnTomoManifoldsFile"
-TOMO_REFERENCE_MAP_1 = "rlnTomoReferenceMap1File"
-TOMO_REFERENCE_MAP_2 = "rlnTomoReferenceMap2File"
-TOMO_REFERENCE_MASK = "rlnTomoReferenceMaskFile"
-TOMO_REFERENCE_FSC = "rlnTomoReferenceFscFile"
 
 # --- tomograms.star -------------------------------------------------------------------------------------------------------
 TOMO_NAME = "rlnTomoName"
@@ -40,27 +35,18 @@ TOMO_RECONSTRUCTED_HALF2 = "rlnTomoReconstructedTomogramHalf2"
 TOMO_RECONSTRUCTED_DENOISED = "rlnTomoReconstructedTomogramDenoised"  # what files hold
 TOMO_DENOISED = "rlnTomoDenoisedTomogram"  # what RELION's label list holds
 TOMO_DEFOCUS_SLOPE = "rlnTomoDefocusSlope"
-TOMO_TILT_SERIES_NAME = "rlnTomoTiltSeriesName"
-TOMO_FRAME_COUNT = "rlnTomoFrameCount"
-ETOMO_DIRECTIVE_FILE = "rlnEtomoDirectiveFile"
-TOMO_FIDUCIALS_STAR_FILE = "rlnTomoFiducialsStarFile"
 
 # --- tilt series ----------------------------------------------------------------------------------------------------------
 MICROGRAPH_NAME = "rlnMicrographName"
-MICROGRAPH_MOVIE_NAME = "rlnMicrographMovieName"
-MICROGRAPH_NAME_EVEN = "rlnMicrographNameEven"
-MICROGRAPH_NAME_ODD = "rlnMicrographNameOdd"
 MICROGRAPH_PRE_EXPOSURE = "rlnMicrographPreExposure"
 NOMINAL_STAGE_TILT_ANGLE = "rlnTomoNominalStageTiltAngle"
 NOMINAL_TILT_AXIS_ANGLE = "rlnTomoNominalTiltAxisAngle"
-NOMINAL_DEFOCUS = "rlnTomoNominalDefocus"
 TOMO_X_TILT = "rlnTomoXTilt"
 TOMO_Y_TILT = "rlnTomoYTilt"
 TOMO_Z_ROT = "rlnTomoZRot"
 TOMO_X_SHIFT = "rlnTomoXShiftAngst"
 TOMO_Y_SHIFT = "rlnTomoYShiftAngst"
 TOMO_PROJECTION_ROWS = ("rlnTomoProjX", "rlnTomoProjY", "rlnTomoProjZ")
-TOMO_PROJECTION_W = "rlnTomoProjW"
 DEFOCUS_U = "rlnDefocusU"
 DEFOCUS_V = "rlnDefocusV"
 DEFOCUS_ANGLE = "rlnDefocusAngle"
@@ -84,7 +70,6 @@ MAGNIFICATION = "rlnMagnification"
 
 # --- particles ------------------------------------------------------------------------------------------------------------
 TOMO_PARTICLE_NAME = "rlnTomoParticleName"
-TOMO_PARTICLE_ID = "rlnTomoParticleId"
 CENTRED_X = "rlnCenteredCoordinateXAngst"
 CENTRED_Y = "rlnCenteredCoordinateYAngst"
 CENTRED_Z = "rlnCenteredCoordinateZAngst"
@@ -107,7 +92,6 @@ ANGLE_ROT_PRIOR = "rlnAngleRotPrior"
 ANGLE_TILT_PRIOR = "rlnAngleTiltPrior"
 ANGLE_PSI_PRIOR = "rlnAnglePsiPrior"
 ANGLE_PRIORS = (ANGLE_ROT_PRIOR, ANGLE_TILT_PRIOR, ANGLE_PSI_PRIOR)
-ANGLE_PSI_FLIP_RATIO = "rlnAnglePsiFlipRatio"
 SUBTOMOGRAM_ROT = "rlnTomoSubtomogramRot"
 SUBTOMOGRAM_TILT = "rlnTomoSubtomogramTilt"
 SUBTOMOGRAM_PSI = "rlnTomoSubtomogramPsi"
@@ -123,13 +107,9 @@ NORM_CORRECTION = "rlnNormCorrection"
 LOG_LIKELI_CONTRIBUTION = "rlnLogLikeliContribution"
 MAX_VALUE_PROB_DISTRIBUTION = "rlnMaxValueProbDistribution"
 NR_OF_SIGNIFICANT_SAMPLES = "rlnNrOfSignificantSamples"
-HELICAL_TUBE_ID = "rlnHelicalTubeID"
-HELICAL_TRACK_LENGTH = "rlnHelicalTrackLengthAngst"
-AUTOPICK_FIGURE_OF_MERIT = "rlnAutopickFigureOfMerit"
 
 # --- annotations of the picker --------------------------------------------------------------------------------------------
 SPHERE_RADIUS = "rlnSphereRadius"
-MANIFOLD_INDEX = "rlnTomoManifoldIndex"
 ROW_ID = "subtomoRowId"  # private: tells which particle an annotation is; RELION keeps it as text or drops it
 
 # --- model.star -----------------------------------------------------------------------------------------------------------
@@ -239,12 +219,9 @@ PROCESS_NAME = "rlnPipeLineProcessName"
 PROCESS_ALIAS = "rlnPipeLineProcessAlias"
 PROCESS_TYPE_LABEL = "rlnPipeLineProcessTypeLabel"
 PROCESS_STATUS_LABEL = "rlnPipeLineProcessStatusLabel"
-PROCESS_TYPE = "rlnPipeLineProcessType"
-PROCESS_STATUS = "rlnPipeLineProcessStatus"
 NODE_NAME = "rlnPipeLineNodeName"
 NODE_TYPE_LABEL = "rlnPipeLineNodeTypeLabel"
 NODE_TYPE_LABEL_DEPTH = "rlnPipeLineNodeTypeLabelDepth"
-NODE_TYPE = "rlnPipeLineNodeType"
 EDGE_FROM_NODE = "rlnPipeLineEdgeFromNode"
 EDGE_PROCESS = "rlnPipeLineEdgeProcess"
 EDGE_TO_NODE = "rlnPipeLineEdgeToNode"
