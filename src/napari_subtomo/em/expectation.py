@@ -299,7 +299,9 @@ def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[
         results.shift[i], results.rotation[i], results.best_class[i] = shift[first], rotation[first], klass[first]
         results.pmax[i], results.significant[i] = gamma[0], len(order)
         near = klass[order] == klass[first]
-        results.turn[i], results.offset[i] = local_mean(step.poses, rotation[order][near], shift[order][near], gamma[near])
+        results.turn[i], results.offset[i] = local_mean(
+            step.poses, rotation[order][near], shift[order][near], np.exp(values[order][near] - values[first])
+        )
         kept.append(Poses(shift[order], klass[order], rotation[order], gamma.astype(np.float32)))
     return kept, results
 

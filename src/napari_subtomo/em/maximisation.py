@@ -20,7 +20,6 @@ FloatArray = npt.NDArray[np.float64]
 
 CONSENSUS_T = 4.0
 DELTA = 0.3  # prior variance of a class's difference, in units of the consensus power
-SPECTRUM_FLOOR = 0.1  # least denominator of maps whose spectra are measured inside the mask
 FLOOR = 1e-3  # least denominator, in units of its shell mean
 UNREGULARISED_SHELLS = 5
 
@@ -85,6 +84,11 @@ class Maximiser:
         """Nodes up to the last shell."""
         inside: npt.NDArray[np.bool_] = self.grid.shell <= self.last_shell
         return inside
+
+    @property
+    def mask_share(self) -> float:
+        """Share of the box's noise power that is left inside the mask."""
+        return float((self.mask.astype(np.float64) ** 2).mean())
 
     def spread(self, spectrum: FloatArray) -> npt.NDArray[np.float32]:
         """A per-shell spectrum as a node array; the last value beyond its end."""
@@ -194,15 +198,20 @@ class Maximiser:
             flat = np.zeros(self.n_shells)
             return OwnMap(np.zeros((self.grid.n,) * 3, np.float32), flat, flat + 1e-30, flat, flat)
         measured = self.shell_mean((den > self.spread(FLOOR * mean_weight)).astype(np.float32))
+        ratio = num / self.floored(den)
+        # nodes weighted by their weight: a hardly measured node says little about signal or noise
         norm = np.maximum(mean_weight, 1e-30)
-        whole = self._spectrum_map(num, den, mean_weight)
-        power = self.shell_mean(np.abs(whole) ** 2)
+        power = self.shell_mean(den * np.abs(ratio) ** 2) / norm
         if folds > 1:
-            without = [self._spectrum_map(num - numerator[f], np.maximum(den - denominator[f], 0), mean_weight) for f in range(folds)]
-            noise_power = self.jackknife(without)
+            without = [(num - numerator[f]) / self.floored(np.maximum(den - denominator[f], 0)) for f in range(folds)]
+            mean = sum(without) / folds
+            noise_power = (folds - 1) / folds * self.shell_mean(den * sum(np.abs(w - mean) ** 2 for w in without)) / norm
         else:
-            noise_power = noise / norm * float((self.mask.astype(np.float64) ** 2).mean())
+            noise_power = noise / norm
         tau2 = np.maximum(power - noise_power, 0)
+        # All signal lies inside the mask, of the noise only the mask's share. Spectra of masked maps would say the same, but a mask
+        # mixes neighbouring shells, and noise aligned in the shells of the E-step would leak into those that judge it.
+        noise_power = noise_power * self.mask_share
         ssnr = tau2 / np.maximum(noise_power, 1e-30)
         ssnr[self.last_shell + 1 :] = 0
         # σ²/τ² with σ² such that the map's noise is σ²/DEN on average
@@ -210,11 +219,6 @@ class Maximiser:
         regulariser[0] = 0
         volume = self.masked_map(num / (self.floored(den) + self.spread(regulariser)))
         return OwnMap(volume, tau2, noise_power, ssnr, measured)
-
-    def _spectrum_map(self, numerator: Any, denominator: Any, mean_weight: FloatArray) -> Any:
-        """Padded transform of the masked map NUM/DEN, hardly measured nodes held down so that the mask does not spread their noise."""
-        held = np.maximum(denominator, self.spread(SPECTRUM_FLOOR * mean_weight) + 1e-20)
-        return self.grid.transform(self.masked_map(numerator / held))
 
 
 def resolved_shell(ssnr: FloatArray, first: int = 1) -> int:
