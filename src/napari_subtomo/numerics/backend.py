@@ -84,7 +84,8 @@ def resolve_device(device: str) -> str:
         raise OptionError(f"Expected a device auto, cpu or cuda:N, found '{device}'.")
     if cupy is None:
         raise DeviceError(
-            f"Expected a CUDA GPU for device '{device}', found none that CuPy can use; install the cuda12 or cuda13 extra or use --device cpu."
+            f"Expected a CUDA GPU for device '{device}', found none that CuPy can use; "
+            "install the cuda12 or cuda13 extra or use --device cpu."
         )
     count = cupy.cuda.runtime.getDeviceCount()
     if int(number or 0) >= count:

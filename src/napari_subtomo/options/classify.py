@@ -102,7 +102,8 @@ class EMOptions(InputOptions):
     )
     noise_temperature: float = option(
         -1.0,
-        "Factor on the noise variance in the E-step that accounts for noise correlated between Fourier voxels; -1: measured at every iteration.",
+        "Factor on the noise variance in the E-step that accounts for noise correlated between Fourier voxels; "
+        "-1: measured at every iteration.",
         group="Optimisation",
     )
     device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Use GPU acceleration?", group="Compute")
@@ -144,6 +145,7 @@ class ClassifyOptions(EMOptions):
     def _sensible(self) -> ClassifyOptions:
         if self.align and self.offset_range > 0 and self.offset_step > 2 * self.offset_range:
             raise ValueError(
-                f"expected an offset step of at most twice the offset range ({self.offset_range} px), found {self.offset_step} px; choose a smaller step"
+                f"expected an offset step of at most twice the offset range ({self.offset_range} px), found {self.offset_step} px; "
+                "choose a smaller step"
             )
         return self
