@@ -15,6 +15,7 @@ from napari_subtomo.errors import GeometryError, InputError
 from napari_subtomo.extract.montage import MOST, draw_montage, low_pass_resolution
 from napari_subtomo.extract.plan import OUTSIDE, Plan, make_plans
 from napari_subtomo.extract.tables import REASON_LABEL, optics_table, relion5_table, relion31_table, turned_into_tomogram
+from napari_subtomo.extract.volumes import written_by_relion
 from napari_subtomo.extract.worker import ENDINGS, Cutter, Extracted, cut, grey_scale
 from napari_subtomo.io import relion
 from napari_subtomo.io.optimisation import resolve_inputs, write_optimisation_set
@@ -121,6 +122,12 @@ def _say(options: ExtractOptions, particles: ParticleSet, plans: Sequence[Plan],
     }[options.tomogram_ctf]
     if known:
         reporter.message(f"Tomogram CTF: {options.tomogram_ctf} ({meaning}; --tomogram-ctf); defocus is known for {known} of {len(plans)}.")
+    stamped = [plan for plan in plans if written_by_relion(plan.volume.paths[0])] if options.tomogram_ctf == "none" and known else []
+    if stamped:
+        reporter.warn(
+            f"{stamped[0].volume.paths[0].name} was written by RELION, which corrects the CTF of tomograms by default: "
+            "use --tomogram-ctf corrected unless they were reconstructed with --noctf."
+        )
     if known < len(plans) and options.tomogram_ctf != "corrected":
         names = ", ".join(plan.tomogram.name for plan in plans if not plan.series.has_ctf)
         reporter.warn(f"No defocus is known for {names}: their particles get weights without a CTF.")

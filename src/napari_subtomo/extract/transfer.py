@@ -19,7 +19,7 @@ TomogramCtf = Literal["none", "phase-flipped", "corrected"]
 class MeanTransfer:
     """The mean transfer function of the tilts behind each Fourier voxel.
 
-    Each tilt holds ``scale · damping · CTF`` of the signal; the damping by dose and B-factor is in the specimen, whatever the
+    Each tilt holds ``scale · damping · CTF`` of the signal; the damping by dose and B-factor is in the images, whatever the
     reconstruction did about the CTF. A voxel where several tilts overlap holds their mean (`Wedge.mean`).
 
     Parameters
@@ -31,7 +31,7 @@ class MeanTransfer:
     voxel_size : float
         Å per pixel of the box.
     tomogram_ctf : str
-        "none": the tomogram holds the CTF as it is; "phase-flipped": its modulus; "corrected": 1.
+        "none": the tomogram holds scale and CTF as they are; "phase-flipped": their modulus; "corrected": 1.
     device : str
 
     Raises
@@ -49,7 +49,9 @@ class MeanTransfer:
         self.kx, self.ky = (k / np.float32(wedge.n * voxel_size) for k in (wedge.kx, wedge.ky))
         frequency = (self.kx**2 + self.ky**2) ** 0.5
         dose = np.nan_to_num(series.dose, nan=0.0)
-        self.damping = dose_weight(frequency, self._per_pair(dose)) * self._per_pair(series.scale)
+        self.damping = dose_weight(frequency, self._per_pair(dose))
+        if tomogram_ctf != "corrected":  # RELION counts the scale as part of the CTF
+            self.damping = self.damping * self._per_pair(series.scale)
         if np.any(series.bfactor):
             self.damping = self.damping * np.e ** (-0.25 * self._per_pair(series.bfactor) * frequency**2)
         if self.has_ctf:

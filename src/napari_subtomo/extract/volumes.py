@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from napari_subtomo.data.tomogram import Tomogram
 from napari_subtomo.errors import FileFormatError, GeometryError
+from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.io.mrc import mrc_header, open_mrc
 
 FloatVolume = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+_LABEL = 224  # byte of the first label in an MRC header
 _SAMPLED_SLICES = 48
 _SAMPLED_VALUES = 4_000_000
 
@@ -42,24 +44,29 @@ class Volume:
 
     @cached_property
     def spread(self) -> tuple[float, float]:
-        """Mean, and half the range of the middle 68 % (the standard deviation of a Gaussian; gold beads don't count), of a sample.
+        """Mean and standard deviation of a sample, the latter as half the range of the middle 68 %, so that gold beads don't count.
+
+        Where that is less than a tenth of the plain standard deviation (most of the volume is empty or masked) the plain one is given.
 
         Raises
         ------
         FileFormatError
-            NaN or constant values.
+            Mostly NaN, or constant values.
         """
         depth, height, width = self.shape
         slices = np.unique(np.linspace(0, depth - 1, _SAMPLED_SLICES).round().astype(int))
         stride = max(1, int(np.ceil(np.sqrt(len(slices) * height * width / _SAMPLED_VALUES))))
         sample = sum(np.asarray(m[slices, ::stride, ::stride], dtype=np.float32) for m in self.maps)
         assert isinstance(sample, np.ndarray)
-        if not np.isfinite(sample).all():
-            raise FileFormatError(f"Expected finite values in {self.paths[0]}, found NaN or infinite ones; reconstruct the tomogram again.")
+        finite = np.isfinite(sample)
+        if finite.mean() < 0.5:
+            raise FileFormatError(f"Expected numbers in {self.paths[0]}, found mostly NaN; reconstruct the tomogram again.")
+        sample = sample[finite]
         low, high = np.percentile(sample, [15.87, 84.13])
-        if high <= low:
-            raise FileFormatError(f"Expected a tomogram in {self.paths[0]}, found nearly the same value, {low:g}, everywhere.")
-        return float(sample.mean(dtype=np.float64)), float(high - low) / 2
+        plain, robust = float(sample.std(dtype=np.float64)), float(high - low) / 2
+        if plain <= 1e-6 * abs(high):
+            raise FileFormatError(f"Expected a tomogram in {self.paths[0]}, found the value {low:g} everywhere.")
+        return float(sample.mean(dtype=np.float64)), robust if robust > 0.1 * plain else plain
 
     def piece(self, start: IntArray, side: int, mean: float) -> FloatVolume:
         """A cube from voxel `start` (zyx) on, minus `mean`; 0 beyond the volume. Shape (side, side, side)."""
@@ -73,6 +80,12 @@ class Volume:
             out[inside] += one[source].astype(np.float32)
         out[inside] -= np.float32(mean)
         return out
+
+
+def written_by_relion(path: Path) -> bool:
+    """Whether the first label of an MRC file is RELION's stamp."""
+    with path.open("rb") as stream:
+        return stream.read(_LABEL + 6)[_LABEL:] == b"Relion"
 
 
 def open_volume(tomogram: Tomogram, *, denoised: bool, warn: Callable[[str], None]) -> Volume:
@@ -96,12 +109,12 @@ def open_volume(tomogram: Tomogram, *, denoised: bool, warn: Callable[[str], Non
         warn(warning)
     volume = Volume(paths, tuple(open_mrc(path) for path in paths))
     frame = tomogram.frame
-    expected = np.array(frame.size_xyz[::-1]) / frame.binning
+    expected = reverse_axes(frame.size_xyz) / frame.binning
     tolerance = np.maximum(2, 0.01 * expected)  # RELION's two ways to reconstruct round sizes differently
     for path, one in zip(paths, volume.maps, strict=True):
         if np.any(np.abs(np.array(one.shape) - expected) > tolerance) or one.shape != volume.shape:
-            sizes = " x ".join(f"{n:.0f}" for n in expected[::-1])
-            found = " x ".join(map(str, one.shape[::-1]))
+            sizes = " x ".join(f"{n:.0f}" for n in reverse_axes(expected))
+            found = " x ".join(f"{n:.0f}" for n in reverse_axes(one.shape))
             raise GeometryError(
                 f"Expected about {sizes} voxels (x, y, z) in {path} from the size and binning of the tomogram {tomogram.name}, "
                 f"found {found}; correct the tomogram set or choose the file that belongs to it."

@@ -162,7 +162,7 @@ def multiplicity(n: int, tilt_matrices: npt.ArrayLike) -> Volume:
 def _near(k: FloatArray, inside: npt.NDArray[np.bool_], beam: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Voxels within one Fourier pixel of a tilt's plane, and a weight that falls linearly with the distance."""
     distance = np.abs(k @ beam)
-    index = np.flatnonzero((distance < 1) & inside)
+    index = np.flatnonzero((distance < 1 - 1e-6) & inside)
     return index, 1 - distance[index]
 
 
