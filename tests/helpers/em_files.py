@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from helpers.em_world import PIXEL, World
 
+from helpers.em_world import PIXEL, World
 from napari_subtomo.data.result import JobResult
 from napari_subtomo.em.classify import run
 from napari_subtomo.geometry.orientations import matrix_to_euler
