@@ -10,7 +10,15 @@ from typing import Literal
 from napari_subtomo.errors import FileMissingError, InputError, SubtomoError
 from napari_subtomo.io.optimisation import read_optimisation_set
 from napari_subtomo.io.project import Project, find_project
-from napari_subtomo.io.relion import EXPERIMENTAL_DATA_STAR_FILE, MODEL_CLASSES, OPTIMISER_GENERAL, PARTICLES, TOMO_NAME
+from napari_subtomo.io.relion import (
+    EXPERIMENTAL_DATA_STAR_FILE,
+    MODEL_CLASSES,
+    NOT_AVAILABLE,
+    OPTIMISER_GENERAL,
+    PARTICLES,
+    PATH_LABELS,
+    TOMO_NAME,
+)
 from napari_subtomo.io.star import StarFile, read_star
 
 Kind = Literal["selection", "classification", "particles"]
@@ -147,7 +155,7 @@ def source_of(path: Path, project: Project | None = None) -> tuple[Project, Sour
 def project_of(path: Path) -> Project:
     """The project of a project folder, a job folder or a STAR file.
 
-    A STAR file without any paths in it (picks) belongs to the nearest folder above it that has tomograms.
+    A STAR file none of whose paths is there belongs to the nearest folder above it, and above its job folder, that has tomograms.
     """
     path = path.resolve()
     if path.is_dir():
@@ -155,12 +163,23 @@ def project_of(path: Path) -> Project:
         is_job = re.fullmatch(r"job\d+", path.name) is not None or bool(iterations(path, "model"))
         return project_of(probe) if is_job and probe is not None else Project(path)
     project = find_project(path)
-    if path.is_relative_to(project.root):
+    if path.is_relative_to(project.root) and (project.has_pipeline or _resolves(read_star(path), project)):
         return project
-    for folder in path.parents:
-        if (folder / "tomograms.star").is_file() or any(folder.glob("*/tomograms.star")) or any(folder.glob("*/job[0-9]*/tomograms.star")):
+    in_job = re.fullmatch(r"job\d+", path.parent.name) is not None
+    for folder in path.parents[2 if in_job else 0 :]:
+        if (folder / "tomograms.star").is_file() or any(folder.glob("*/job[0-9]*/tomograms.star")):
             return Project(folder)
     return Project(path.parent)
+
+
+def _resolves(star: StarFile, project: Project) -> bool:
+    """Whether a file that a STAR file names lies in the project."""
+    for block in star:
+        for label in PATH_LABELS & set(block.labels):
+            texts = [text for text in dict.fromkeys(block.texts(label)[:50]) if text not in NOT_AVAILABLE and not Path(text).is_absolute()]
+            if any(project.resolve(text).exists() for text in texts[:4]):
+                return True
+    return False
 
 
 def _folder_source(folder: Path, project: Project | None) -> tuple[Project, Source | None]:

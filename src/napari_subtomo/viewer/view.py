@@ -17,6 +17,15 @@ from napari_subtomo.viewer.volume import Volume, tomogram_volume
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+
+
+class ViewEvents:
+    """What happens to views of any viewer; docks listen to find the view of theirs."""
+
+    opened = Signal(object)  # ProjectView, once it is drawn
+
+
+view_events = ViewEvents()
 _views: WeakValueDictionary[int, ProjectView] = WeakValueDictionary()
 #: Actions of a points layer's data event that end an edit.
 _DONE = ("added", "changed", "removed")
@@ -41,12 +50,13 @@ class ProjectView:
         self._session = session
         self._state: OverlayState | None = None
         self._volumes: dict[str, Volume | None] = {}
-        _views[id(self.viewer)] = self
         self._drawing = False
         self._listened: Any = None
         self._bind_keys()
         self.viewer.dims.events.ndisplay.connect(self._dimensions_changed)
         self._draw(centre=True)
+        _views[id(self.viewer)] = self
+        view_events.opened.emit(self)
 
     @property
     def session(self) -> Session:
@@ -89,7 +99,7 @@ class ProjectView:
             layer = layers.find_layer(self.viewer, role)
             if layer is not None:
                 self.viewer.layers.remove(layer)
-        self.viewer.text_overlay.visible = False
+        self.viewer.canvas.overlays.text.visible = False
         _views.pop(id(self.viewer), None)
 
     def centre(self) -> None:
@@ -123,7 +133,7 @@ class ProjectView:
         self._listen()
         half = session.diameter / 2  # a particle is seen in every slice that cuts its sphere
         self.viewer.dims.margin_left = self.viewer.dims.margin_right = (half,) * self.viewer.dims.ndim
-        self.viewer.scale_bar.visible = True
+        self.viewer.canvas.overlays.scale_bar.visible = True
         self.viewer.layers.selection.active = layers.find_layer(self.viewer, layers.PARTICLES)
         if centre:
             self.centre()
@@ -137,7 +147,7 @@ class ProjectView:
         missing = "" if self.volume is not None else " · the tomogram's file is not here"
         turned_down = f", {rejected} rejected" if rejected else ""
         text = f"{session.shown} ({place}) · {session.title} · {kept} kept{turned_down}{missing}"
-        overlay = self.viewer.text_overlay
+        overlay = self.viewer.canvas.overlays.text
         overlay.text = text
         overlay.position = "top_left"  # the scale bar has the other corner
         overlay.visible = True

@@ -19,7 +19,7 @@ from napari_subtomo.viewer.overlay import LegendEntry
 from napari_subtomo.viewer.saving import next_folder, save_annotations
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.sources import Source, find_sources
-from napari_subtomo.viewer.view import ProjectView, open_session, view_of
+from napari_subtomo.viewer.view import ProjectView, open_session, view_events, view_of
 from napari_subtomo.widgets.task import Task
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class KeptParticles(Container[Any]):
         self.diameter.changed.connect(lambda value: self._change(diameter=float(value)))
         self.arrows.changed.connect(self._show_arrows)
         self.save_button.changed.connect(lambda: self.save(_path(self.target)))
-        self._viewer.layers.events.inserted.connect(self._layer_added)
+        view_events.opened.connect(self._view_opened)
 
     # --- opening -----------------------------------------------------------------------------------------------------------
 
@@ -115,7 +115,10 @@ class KeptParticles(Container[Any]):
         session, self._sources = result
         self._warned = False
         self.open_button.enabled = True
-        self._follow(open_session(self._viewer, session))
+        try:
+            self._follow(open_session(self._viewer, session))
+        except SubtomoError as error:
+            self._say(str(error), error=True)
 
     def _failed(self, error: BaseException) -> None:
         self.open_button.enabled = True
@@ -144,10 +147,10 @@ class KeptParticles(Container[Any]):
             self._fill(session)
             self._say("")
 
-    def _layer_added(self, _: Any) -> None:
-        if view_of(self._viewer) is not self._view:  # a file was opened, or the sample
+    def _view_opened(self, view: ProjectView) -> None:
+        if view is view_of(self._viewer):  # a file was opened, or the sample
             self._sources = []
-            self._follow(view_of(self._viewer))
+            self._follow(view)
 
     def _fill(self, session: Session) -> None:
         """Show in the form what the view shows."""
