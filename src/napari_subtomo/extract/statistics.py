@@ -35,7 +35,7 @@ def premultiplied(crop: Any, wedge: Wedge, transfer: Any, size: int) -> tuple[An
     transfer : array, shape (n, n, n // 2 + 1)
         C.
     size : int
-        Box to write; smaller than n, the data are cut in real space and the weights smoothed alike.
+        Box to write. Smaller than n, the data are cut in real space; what that leaves of signal and noise takes the place of m·C².
 
     Returns
     -------
@@ -50,8 +50,10 @@ def premultiplied(crop: Any, wedge: Wedge, transfer: Any, size: int) -> tuple[An
     if size != n:
         # slabs of the larger box are thinner: with this factor m counts tilts in slabs of the box that is written
         gain = n / size
-        data = resize_centred(data, size) * gain
-        weights, tilts = (smooth_power(w, size) * gain for w in (weights, tilts))
+        signal, noise = smooth_amplitude(weights, size), smooth_power(weights, size)
+        ratio = xp.clip(signal / xp.maximum(noise, 1e-12), 0, 2)
+        data = _backward(_forward(resize_centred(data, size)) * (ratio * gain))
+        weights, tilts = ratio**2 * noise * gain, smooth_power(tilts, size) * gain
     return data.astype(xp.float32), weights.astype(xp.float32), tilts.astype(xp.float32)
 
 
@@ -72,8 +74,25 @@ def whitened(crop: Any, wedge: Wedge, transfer: Any, size: int) -> tuple[Any, An
     if size != wedge.n:
         gain = float(np.sqrt(wedge.n / size))
         volume = resize_centred(volume, size) * gain
-        amplitude = _forward(resize_centred(_backward(amplitude), size)).real * gain
+        amplitude = smooth_amplitude(amplitude, size) * gain
     return volume.astype(xp.float32), amplitude.astype(xp.float32)
+
+
+def smooth_amplitude(transfer: Any, size: int) -> Any:
+    """Amplitude left of a small particle in the middle when the data, filtered by `transfer`, are cut to `size` voxels.
+
+    Parameters
+    ----------
+    transfer : array, shape (n, n, n // 2 + 1)
+        Real filter of the data of the larger box.
+    size : int
+        Even, below n.
+
+    Returns
+    -------
+    array, shape (size, size, size // 2 + 1)
+    """
+    return _forward(resize_centred(_backward(transfer), size)).real
 
 
 def smooth_power(weights: Any, size: int) -> Any:

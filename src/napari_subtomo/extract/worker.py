@@ -94,8 +94,9 @@ class Cutter:
         self.voxel_size = plan.tomogram.frame.pixel_size * options.binning
         wedge = make_wedge(options.box_size, tilt_matrices(plan.series))
         self.noise = NoiseCheck(wedge)
-        self.wedge = wedge.to(device)
-        self.transfer = MeanTransfer(self.wedge, plan.series, plan.tomogram, self.voxel_size, options.tomogram_ctf, device)
+        with device_context(device):
+            self.wedge = wedge.to(device)
+            self.transfer = MeanTransfer(self.wedge, plan.series, plan.tomogram, self.voxel_size, options.tomogram_ctf, device)
 
     def paths(self, particle: int) -> tuple[Path, Path]:
         """Image and weight (or CTF) file of a particle."""
