@@ -249,10 +249,12 @@ def test_an_interrupted_run_leaves_whole_files_and_is_gone_on_with(world):
         mrc_header(folder / name)  # complete, or it raises
     assert not [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
     (folder / "Subtomograms/TS_1/1_data.mrc").write_bytes(b"cut off")
+    (folder / "Subtomograms/TS_1/.2_data.mrc.77.tmp").write_bytes(b"left by a process that was killed")
     result = world.extract(job="Extract/stopped", box_size=BOX)
     whole = world.extract(job="Extract/whole", box_size=BOX)
     assert 2 <= result.numbers["skipped"] < 12 and whole.numbers["skipped"] == 0
     assert digests(folder) == digests(world.root / "Extract/whole")
+    assert not list(folder.rglob("*.tmp"))
 
 
 def test_files_of_other_options_or_particles_are_not_taken_for_ours(world):

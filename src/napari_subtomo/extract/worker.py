@@ -134,7 +134,10 @@ class Cutter:
             return False
 
     def remaining(self) -> list[int]:
-        """Particles that are not there yet with equal options; files of other options are removed first."""
+        """Particles that are not there yet with equal options; files of other options, and what a killed run left, are removed first."""
+        for folder in {self.paths(particle)[0].parent for particle in range(len(self.plan.rows))}:
+            for left in folder.glob(".*.tmp"):
+                left.unlink(missing_ok=True)
         record, text = record_path(self.folder, self.plan), json.dumps({"fingerprint": self.plan.fingerprint(self.options)})
         everyone = range(len(self.plan.rows))
         if record.is_file() and record.read_text() == text:

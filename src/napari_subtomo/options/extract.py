@@ -43,7 +43,8 @@ class ExtractOptions(InputOptions):
     )
     tomogram_ctf: Literal["none", "phase-flipped", "corrected"] = option(
         "none",
-        "What the reconstruction did about the CTF: nothing (as RELION and IMOD do by default), phase flipping, or full correction.",
+        "What the reconstruction did about the CTF: nothing (as IMOD does by default, and RELION with --noctf), phase flipping, or full "
+        "correction.",
         group="CTF",
     )
     use_denoised: bool = option(
