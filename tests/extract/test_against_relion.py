@@ -70,4 +70,4 @@ def test_boxes_show_the_same_things_at_the_same_places(sets):
     assert max(mirrored.values()) < best - 0.1  # along z a tilt series sees little of the hand
     for axis in range(3):
         for step in (-0.5, 0.5):
-            assert agreement(tuple(step * np.eye(3)[axis])) < best - 0.01
+            assert agreement(tuple(step * np.eye(3)[axis])) < best - (0.005 if axis == 2 else 0.02)
