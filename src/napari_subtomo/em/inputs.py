@@ -19,7 +19,7 @@ from napari_subtomo.io.mrc import mrc_header, read_mrc, require_finite
 from napari_subtomo.io.optimisation import user_path
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
-from napari_subtomo.io.relion import REFERENCE_IMAGE
+from napari_subtomo.io.relion import COORDINATES, REFERENCE_IMAGE
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
 from napari_subtomo.numerics.backend import resolve_device
@@ -44,11 +44,12 @@ class Reweighted:
 
 def canonical_order(particles: ParticleSet) -> npt.NDArray[np.int64]:
     """Rows of the file in an order that depends on the particles alone: neither the file's order nor names change a result."""
+    keys = [particles.origins, particles.angles.reshape(-1, 9)]
     try:
-        keys = np.concatenate([particles.coordinates(), particles.origins, particles.angles.reshape(-1, 9)], axis=1)
-    except InputError:  # no coordinates that can be read without tomograms: take what there is
-        keys = np.concatenate([particles.origins, particles.angles.reshape(-1, 9)], axis=1)
-    order: npt.NDArray[np.int64] = np.lexsort(np.round(keys, 4).T).astype(np.int64)
+        keys.insert(0, particles.coordinates())
+    except InputError:  # pixels from a corner of tomograms of unknown size
+        keys += [particles.floats(label)[:, None] for label in COORDINATES if particles.has(label)]
+    order: npt.NDArray[np.int64] = np.lexsort(np.round(np.concatenate(keys, axis=1), 4).T).astype(np.int64)
     return order
 
 

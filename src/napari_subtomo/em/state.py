@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,8 @@ class State:
         1-based best class as written; the empty class is classes + 1 of the options.
     signal : bool
         Whether a shell beyond the first E-step's has ever held signal.
+    steps : ndarray, shape (2,)
+        Angular (degrees) and offset step (pixels) last used.
     """
 
     iteration: int
@@ -55,6 +58,7 @@ class State:
     offsets: FloatArray
     labels: npt.NDArray[np.int64]
     signal: bool
+    steps: FloatArray
 
 
 def write_state(path: Path, state: State) -> None:
@@ -72,9 +76,9 @@ def read_state(path: Path) -> State:
         The file is damaged.
     """
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             values = {f.name: arrays[f.name] for f in fields(State)}
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise FileFormatError(
             f"Expected the state of an iteration in {path}, found a damaged file ({error}); delete it to resume from an earlier iteration."
         ) from error
