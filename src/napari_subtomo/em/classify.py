@@ -14,7 +14,7 @@ from napari_subtomo.em.inputs import set_up
 from napari_subtomo.em.report import describe_start
 from napari_subtomo.em.state import State, read_state, write_state
 from napari_subtomo.errors import FileFormatError
-from napari_subtomo.io.class3d import complete_iterations, iteration_file, write_iteration
+from napari_subtomo.io.class3d import clear_unfinished, complete_iterations, iteration_file, write_iteration
 from napari_subtomo.io.optimisation import input_paths, resolve_inputs
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.options.classify import ClassifyOptions
@@ -56,6 +56,7 @@ def run(options: ClassifyOptions, folder: JobFolder, reporter: Reporter) -> JobR
         write_iteration(folder, classes, particles, tomograms, trajectories, options)
         reporter.event("iteration", **summary_of(classes))
 
+    clear_unfinished(folder.path)
     state = _former(setup, folder, reporter)
     if state is None:
         state = initial_state(setup)

@@ -43,6 +43,12 @@ def complete_iterations(folder: Path) -> list[int]:
     return sorted(int(m[1]) for path in folder.glob(f"{ROOT}_it*_optimiser.star") if (m := pattern.match(path.name)))
 
 
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a killed run was writing when it died: temporary files of iterations."""
+    for path in folder.glob(f".{ROOT}_it*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_iteration(
     folder: JobFolder,
     classes: Classes,
