@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_subtomo.em.expectation import EStep, Poses, _map, blocks, reference_volumes
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
-from napari_subtomo.numerics.rotate import Interpolation
+from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
@@ -86,7 +86,9 @@ def _insert(
     size = max(1, SCATTER_VALUES // (voxels * max(1, columns // 4)))
     chunks = [used[a : a + size] for a in range(0, len(used), size)]
     k = step.lattice.k[:voxels]
-    reporter.stage("Back-rotation", len(chunks) * len(mates), "chunks")
+    # on an exact grid other orientations fall between the nodes: symmetry is applied to the summed volumes instead
+    inserted = mates[:1] if step.grid.exact else mates
+    reporter.stage("Back-rotation", len(chunks) * len(inserted), "chunks")
 
     def one_chunk(chunk: IntArray) -> tuple[Any, Any]:
         data = np.zeros((len(chunk), voxels, columns), np.complex64)
@@ -99,7 +101,7 @@ def _insert(
                 data[present, :, f * classes + c] = fold_data[at[present]]
                 weight[present, :, f * classes + c] = fold_weight[at[present]]
         a, b = 0, 0
-        for mate in mates:
+        for mate in inserted:
             turn = step.poses.rotations[chunk] @ mate
             interpolation = Interpolation(step.grid, (k[None] @ turn.astype(np.float32)).reshape(-1, 3))
             a = a + interpolation.scatter(data.reshape(-1, columns))
@@ -111,9 +113,20 @@ def _insert(
         numerator += a
         denominator += b
     shape = (folds, classes, *step.grid.shape)
-    num = np.stack([step.grid.symmetrise(numerator[:, j].reshape(step.grid.shape)) for j in range(columns)]).reshape(shape)
-    den = np.stack([step.grid.symmetrise(denominator[:, j].reshape(step.grid.shape)) for j in range(columns)]).reshape(shape)
+    num = np.stack([_whole(step.grid, numerator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
+    den = np.stack([_whole(step.grid, denominator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
     return Sums(num, den)
+
+
+def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
+    """A column of sums with both Friedel mates counted, and copies turned by further symmetry mates added."""
+    total = grid.symmetrise(sums.reshape(grid.shape))
+    if not len(more_mates):
+        return total
+    volume = np.fft.fftshift(np.fft.irfftn(total, s=(grid.size,) * 3, axes=(0, 1, 2))).astype(np.float32)
+    turned = volume + sum(rotate_volume(volume, mate) for mate in more_mates)
+    transform = np.fft.rfftn(np.fft.ifftshift(turned))
+    return transform.astype(np.complex64) if np.iscomplexobj(sums) else np.maximum(transform.real, 0).astype(np.float32)
 
 
 def _relative_weight(step: EStep) -> FloatArray:

@@ -125,7 +125,8 @@ def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: 
     lines = [f"{len(state.labels)} particles after {iteration} iterations:"]
     for c in range(k):
         name = "empty" if options.empty_class and c == k - 1 else f"class {c + 1}"
-        tail = "" if classes is None or name == "empty" else f", resolution {classes.resolutions[c]:.1f} Å"
+        known = classes is not None and name != "empty" and counts[c] > 0
+        tail = f", resolution {classes.resolutions[c]:.1f} Å" if classes is not None and known else ""
         lines.append(f"  {name}: {counts[c]} particles{tail}")
     if not state.signal:
         text = (

@@ -92,7 +92,7 @@ class Setup:
     def phase(self, iteration: int) -> str:
         """ "consensus" while all particles share one class before the classes begin, else "classes"."""
         o = self.options
-        waits = o.start == "leave-one-out" and o.classes > 1 and o.align and len(self.references) == 1
+        waits = o.start == "leave-one-out" and o.classes > 1 and len(self.references) == 1
         return "consensus" if waits and iteration <= min(o.consensus_iterations, max(1, o.iterations // 2)) else "classes"
 
 
@@ -129,6 +129,7 @@ def initial_state(setup: Setup) -> State:
         offsets=setup.input_offsets,
         labels=np.ones(len(setup.prepared), np.int64),
         signal=False,
+        steps=np.array([o.angular_step, o.offset_step]),
     )
 
 
@@ -187,7 +188,7 @@ def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> Po
     angle, shift = o.angular_step, o.offset_step
     if not o.fixed_sampling:
         angle, shift = steps_for(state.last_shell, setup.lattice.n, radius, o.angular_step, o.offset_step)
-        if (angle, shift) != (o.angular_step, o.offset_step):
+        if (angle, shift) not in ((o.angular_step, o.offset_step), tuple(state.steps)):
             reporter.message(
                 f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
                 f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
@@ -259,6 +260,7 @@ def _next_state(
         offsets=total,
         labels=labels.astype(np.int64),
         signal=bool(state.signal or resolved > setup.initial_shell),
+        steps=np.array([step.poses.angular_step, step.poses.shift_step]) if o.align else state.steps,
     )
 
 

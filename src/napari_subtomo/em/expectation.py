@@ -20,7 +20,7 @@ from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults
-from napari_subtomo.numerics.backend import namespace, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
 
@@ -218,6 +218,13 @@ def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) ->
         Of each particle, the poses that hold 99.9 % of the posterior of the real classes, scores replaced by posteriors.
     results : ParticleResults
     """
+    with device_context(step.device):
+        found, running = _search(step, prepared, threads, reporter)
+    return finish(step, found, running)
+
+
+def _search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) -> tuple[list[list[Poses]], FloatArray]:
+    """Poses near the best of each particle, block by block, and the log of the sum over poses per class, shape (n, classes)."""
     volumes = reference_volumes(step)
     xp = namespace(volumes)
     folds, classes = step.model.maps.shape[:2]
@@ -247,7 +254,7 @@ def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) ->
 
         for _ in _map(one_fold, range(folds), threads if step.device == "cpu" else 1):
             pass
-    return finish(step, found, running)
+    return found, running
 
 
 def collect(log: Any, ids: IntArray, first_rotation: int, running: FloatArray, best: FloatArray, found: list[list[Poses]]) -> None:

@@ -192,6 +192,9 @@ def assemble(
     folds = min(options.folds, count)
     fold = np.empty(count, np.int64)
     fold[np.random.default_rng([options.seed, 2]).permutation(count)] = np.arange(count) % folds
+    # with one orientation each, data stay on the particles' own lattice: nothing is interpolated
+    one_orientation = not options.align or options.local_range == 0
+    grid = PaddedGrid(box, 1, exact=True) if one_orientation else PaddedGrid(box)
     return Setup(
         options=options,
         prepared=prepared,
@@ -202,7 +205,7 @@ def assemble(
         input_orientations=angles,
         input_offsets=offsets,
         references=references,
-        maximiser=Maximiser(PaddedGrid(box), mask, lattice.last_shell, lattice.last_shell + 1),
+        maximiser=Maximiser(grid, mask, lattice.last_shell, lattice.last_shell + 1),
         mates=symmetry_matrices(options.symmetry),
         group_names=labels.tomogram_names,
         pixel_size=pixel_size,

@@ -110,9 +110,8 @@ class Maximiser:
         power = self.shell_mean(denominator * (ratio.real**2 + ratio.imag**2))
         return power / np.maximum(weight, 1e-30)
 
-    def consensus(self, sums: Sums, noise: FloatArray) -> Any:
-        """Regularised average of everything, on the grid."""
-        numerator, denominator = sums.total
+    def consensus(self, numerator: Any, denominator: Any, noise: FloatArray) -> Any:
+        """Regularised average of numerators and denominators on the grid, whatever their classes."""
         tau2 = self.signal_power(numerator, denominator)
         regulariser = noise / (CONSENSUS_T * np.maximum(tau2, 1e-30))
         return numerator / (self.floored(denominator) + self.spread(regulariser))
@@ -123,7 +122,9 @@ class Maximiser:
         return volume
 
     def references(self, sums: Sums, noise: FloatArray, regularisation: float, shrink_to: str) -> References:
-        """References per fold and class; a class's difference leaves the fold out, the consensus keeps all data.
+        """References per fold and class, none of them made with the fold that will be compared with it.
+
+        The consensus leaves the fold out as well: a particle's own share in it would favour every real class over the empty one.
 
         Parameters
         ----------
@@ -143,21 +144,25 @@ class Maximiser:
             for c in range(classes):
                 maps[:, c] = self._own_reference(sums.numerator[:, c].sum(0), sums.denominator[:, c].sum(0), noise, regularisation)
             return References(maps, map_noise)
-        mean = self.consensus(sums, noise)
-        if classes == 1:
-            maps[:] = self.masked_map(mean)
-            return References(maps, map_noise)
-        power = self.shell_mean(mean.real**2 + mean.imag**2)
-        rho = self.spread(noise / (DELTA * regularisation * np.maximum(power, 1e-30)))
+        everything = sums.total
+        by_fold = sums.numerator.sum(1), sums.denominator.sum(1)
+        totals = sums.numerator.sum(0), sums.denominator.sum(0)
+        mean = self.consensus(*everything, noise)
+        rho = self.spread(noise / (DELTA * regularisation * np.maximum(self.shell_mean(mean.real**2 + mean.imag**2), 1e-30)))
+        transforms: list[list[Any]] = [[] for _ in range(classes)]
+        for f in range(folds):
+            left = 0 if folds == 1 else 1  # with a single fold there is nothing to leave out
+            others = self.consensus(everything[0] - left * by_fold[0][f], np.maximum(everything[1] - left * by_fold[1][f], 0), noise)
+            for c in range(classes):
+                reference = others
+                if classes > 1:
+                    num = totals[0][c] - left * sums.numerator[f, c]
+                    den = np.maximum(totals[1][c] - left * sums.denominator[f, c], 0)
+                    reference = (num + rho * others) / (den + rho)
+                maps[f, c] = self.masked_map(reference)
+                transforms[c].append(self.grid.transform(maps[f, c]))
         for c in range(classes):
-            numerator, denominator = sums.numerator[:, c], sums.denominator[:, c]
-            total_num, total_den = numerator.sum(0), denominator.sum(0)
-            transforms = []
-            for f in range(folds):
-                num, den = (total_num - numerator[f], total_den - denominator[f]) if folds > 1 else (total_num, total_den)
-                maps[f, c] = self.masked_map((num + rho * mean) / (np.maximum(den, 0) + rho))
-                transforms.append(self.grid.transform(maps[f, c]))
-            map_noise[c] = self.jackknife(transforms)
+            map_noise[c] = self.jackknife(transforms[c])
         return References(maps, map_noise)
 
     def jackknife(self, transforms: list[Any]) -> FloatArray:

@@ -15,6 +15,7 @@ from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
 from napari_subtomo.em.prepare import resample
 from napari_subtomo.em.start import cluster, shell_power
 from napari_subtomo.em.state import State
+from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Reporter
 
 if TYPE_CHECKING:
@@ -58,14 +59,15 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
             f"the data may not hold {o.classes} distinct classes."
         )
     sigma2 = mean_noise(noise, np.ones(len(noise)))
-    raw = g.sum(0) / (h.sum(0) + 1e-9)
-    mean = g.sum(0) / (h.sum(0) + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, voxels), 1e-30)))
-    rho = sigma2 / (DELTA * o.regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))
     fold, folds = setup.particles.fold[kept], setup.folds
     n = lattice.n
     maps = np.empty((folds, o.classes, n, n, n), np.float32)
     for f in range(folds):
         others = fold != f if folds > 1 else np.ones(len(kept), bool)
+        raw = g[others].sum(0) / (h[others].sum(0) + 1e-9)
+        power = np.maximum(shell_power(raw, lattice, voxels), 1e-30)
+        mean = g[others].sum(0) / (h[others].sum(0) + sigma2 / (CONSENSUS_T * power))
+        rho = sigma2 / (DELTA * o.regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))
         for c in range(o.classes):
             share = gamma[others, c]
             values = (share @ g[others] + rho * mean) / (share @ h[others] + rho)
@@ -97,11 +99,12 @@ def _aligned(
         return setup.prepared.G[kept, :voxels], setup.prepared.H[kept, :voxels]
     k = setup.lattice.k[:voxels]
     g, h = np.empty((len(kept), voxels), np.complex64), np.empty((len(kept), voxels), np.float32)
+    grid = PaddedGrid(setup.lattice.n)
     reporter.stage("Resample at best poses", len(kept), "particles")
 
     def one(row: int) -> None:
         i = int(kept[row])
-        g[row], _, h[row] = resample(setup.load(i), setup.maximiser.grid, k, state.orientations[i], state.offsets[i])
+        g[row], _, h[row] = resample(setup.load(i), grid, k, state.orientations[i], state.offsets[i])
 
     with ThreadPoolExecutor(setup.options.threads) as pool:
         for _ in pool.map(one, range(len(kept))):

@@ -28,10 +28,14 @@ class PaddedGrid:
         Box in voxels.
     padding : int
         Factor by which the box is padded before the transform.
+    exact : bool
+        All points lie on nodes: nothing is interpolated, and no envelope is taken out. Meant with `padding` 1, for particles that
+        stay in one orientation: on a padded grid they would leave every other node empty.
     """
 
     n: int
     padding: int = 2
+    exact: bool = False
 
     @property
     def size(self) -> int:
@@ -51,6 +55,8 @@ class PaddedGrid:
     @cached_property
     def envelope(self) -> npt.NDArray[np.float32]:
         """The sinc² of trilinear interpolation over the box, shape (n, n, n)."""
+        if self.exact:
+            return np.ones((self.n,) * 3, np.float32)
         line = np.sinc((np.arange(self.n) - self.n // 2) / self.size) ** 2
         return (line[:, None, None] * line[None, :, None] * line[None, None, :]).astype(np.float32)
 
@@ -121,7 +127,8 @@ class PaddedGrid:
         xp = namespace(sums)
         out = sums.copy()
         minus = (-xp.arange(self.size)) % self.size
-        for plane in {0, self.shape[2] - 1}:
+        planes = (0, self.shape[2] - 1) if self.size % 2 == 0 else (0,)
+        for plane in planes:
             mate = sums[minus][:, minus][:, :, plane]
             out[:, :, plane] = sums[:, :, plane] + (mate.conj() if xp.iscomplexobj(sums) else mate)
         return out
@@ -186,7 +193,7 @@ class Interpolation:
         xp = namespace(volumes)
         if not xp.iscomplexobj(volumes):
             return self.matrix @ volumes
-        out = (self.matrix @ xp.ascontiguousarray(volumes).view(xp.float32)).view(xp.complex64)
+        out = _product(self.matrix, volumes)
         out[self.flipped] = out[self.flipped].conj()
         return out
 
@@ -210,7 +217,15 @@ class Interpolation:
         if not xp.iscomplexobj(values):
             return (self.matrix.T @ values) * scale
         values = xp.where(self.flipped[:, None], values.conj(), values)
-        return (self.matrix.T @ xp.ascontiguousarray(values).view(xp.float32)).view(xp.complex64) * scale
+        return _product(self.matrix.T, values) * scale
+
+
+def _product(matrix: Any, columns: Any) -> Any:
+    """Product of a real sparse matrix and complex64 columns, as real ones side by side."""
+    xp = namespace(columns)
+    real = matrix @ xp.ascontiguousarray(columns).view(xp.float32)
+    # cuSPARSE answers in Fortran order, in which real and imaginary part of a number are not neighbours
+    return xp.ascontiguousarray(real).view(xp.complex64)
 
 
 def scipy_sparse(array: Any) -> Any:
