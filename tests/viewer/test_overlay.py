@@ -85,7 +85,7 @@ def test_rejected_particles_are_dimmed_grey_crosses_and_can_be_hidden() -> None:
     particles = table(np.zeros((2, 3)), classes=[1, 2])
     dimmed = resolve(session(particles, kept=[True, False]))
     assert dimmed.symbols.tolist() == ["disc", "x"]
-    np.testing.assert_array_equal(dimmed.face_colours[1], palette.rgba(palette.GREY, REJECTED_ALPHA))
+    np.testing.assert_array_equal(dimmed.face_colours[1], palette.rgba(palette.REJECTED, REJECTED_ALPHA))
     assert dimmed.shown.all()
     hidden = resolve(session(particles, kept=[True, False], rejected="hidden"))
     assert hidden.shown.tolist() == [True, False]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_subtomo.errors import InputError
+from napari_subtomo.errors import InputError, JobCancelled
 from napari_subtomo.io.particles import read_particles
 from napari_subtomo.viewer import layers
-from napari_subtomo.viewer.show import open_project
+from napari_subtomo.viewer.show import open_project, present
 from napari_subtomo.viewer.view import view_of
 
 pytestmark = [
@@ -124,3 +125,69 @@ def test_the_key_steps_to_the_next_tomogram(viewer: Any, project: Any, qtbot: An
     assert view is not None
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_BracketRight)
     assert view.session.shown == "TS_02"
+
+
+def test_the_sample_opens_behind_a_dialog_and_the_window_stays_alive(
+    viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qtpy.QtCore import QTimer
+
+    import napari_subtomo.simulate as simulate
+
+    whole, ticks = simulate.make_sample, []
+    monkeypatch.setenv("SUBTOMO_CACHE", str(tmp_path))
+    small = {"width": 192, "tomograms": 1, "particles": 3, "tilt_step": 20.0}
+    monkeypatch.setattr(simulate, "make_sample", lambda folder, **more: whole(folder, **small, **more))
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(1))
+    timer.start(20)
+    viewer.open_sample(PLUGIN, "two-species")
+    timer.stop()
+    assert len(ticks) > 5  # the event loop ran while the sample was made
+    assert [layer.name for layer in viewer.layers] == ["TS_01", "Particles", "Orientations"]
+    assert view_of(viewer) is not None
+
+
+def test_cancelling_the_sample_is_said_and_adds_nothing(viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
+
+    import napari_subtomo.simulate as simulate
+
+    def endless(folder: Path, reporter: Any) -> None:
+        reporter.stage("endless")
+        for _ in range(3000):
+            time.sleep(0.01)
+            reporter.advance()
+
+    def press() -> None:
+        dialog = next(widget for widget in QApplication.topLevelWidgets() if isinstance(widget, QProgressDialog) and widget.isVisible())
+        dialog.findChild(QPushButton).click()
+
+    monkeypatch.setenv("SUBTOMO_CACHE", str(tmp_path))
+    monkeypatch.setattr(simulate, "make_sample", endless)
+    QTimer.singleShot(300, press)
+    with pytest.raises(JobCancelled, match="cancelled"):
+        viewer.open_sample(PLUGIN, "two-species")
+    assert len(viewer.layers) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_open_shows_a_window_with_the_dock(project: Any, monkeypatch: pytest.MonkeyPatch, make_napari_viewer: Any) -> None:
+    import napari
+
+    made: list[Any] = []
+    monkeypatch.setattr(napari, "Viewer", lambda **settings: made.append(make_napari_viewer(**settings)) or made[-1])
+    monkeypatch.setattr(napari, "run", lambda: None)
+    assert present(project.root) == []
+    (viewer,) = made
+    assert viewer.title == "Select/job005 - napari-subtomo"
+    assert "Kept particles (Subtomogram analysis)" in viewer.window._wrapped_dock_widgets
+    assert len(viewer.layers) == 3
+
+
+def test_without_a_display_open_makes_pictures(project: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert [path.suffix for path in present(project.root, tmp_path)] == [".png"] * 4

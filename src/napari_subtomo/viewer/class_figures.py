@@ -34,9 +34,7 @@ def gallery_figure(job: ClassJob, kept_classes: frozenset[int] | None = None) ->
     """
     volumes = [None if path is None else read_mrc(path) for path in job.maps]
     pixels = [mrc_header(path).voxel_size for path in job.maps if path is not None]
-    present = [volume for volume in volumes if volume is not None and np.ptp(volume) > 0]
-    sections = [_section(volume, axis) for volume in present for axis in range(3)]
-    low, high = (np.percentile(np.concatenate([s.ravel() for s in sections]), (0.2, 99.9)) if sections else (0.0, 1.0))
+    low, high = grey_limits(volumes, job.fractions[-1])
     blocks = -(-job.n_classes // MOST_COLUMNS)
     columns = -(-job.n_classes // blocks)
     figure = new_figure(max(1.75 * columns + 0.8, 5.0), blocks * 6.3 + 0.3)
@@ -59,6 +57,34 @@ def gallery_figure(job: ClassJob, kept_classes: frozenset[int] | None = None) ->
                 scale_bar(axes, volume.shape[2], pixels[0])
     figure.suptitle(f"Classes of {job.title} (central slices, one grey scale)", fontsize=11, color=INK, x=0.02, ha="left")
     return figure
+
+
+def grey_limits(volumes: list[npt.NDArray[np.float32] | None], fractions: FloatArray) -> tuple[float, float]:
+    """Grey limits for all class maps: those that most particles need, so that one class of beads does not take the scale.
+
+    The percentiles 0.2 and 99.9 of the central slices of each map, then their median weighted by the fractions of the classes; flat and
+    missing maps do not count.
+
+    Parameters
+    ----------
+    volumes : list of ndarray (n, n, n) or None
+    fractions : ndarray, shape (K,)
+    """
+    ends, weights = [], []
+    for volume, fraction in zip(volumes, fractions, strict=True):
+        if volume is not None and np.ptp(volume) > 0:
+            pixels = np.concatenate([_section(volume, axis).ravel() for axis in range(3)])
+            ends.append(np.percentile(pixels, (0.2, 99.9)))
+            weights.append(max(float(np.nan_to_num(fraction)), 1e-6))
+    if not ends:
+        return 0.0, 1.0
+    table = np.asarray(ends)
+    limits = []
+    for values in table.T:
+        order = np.argsort(values)
+        share = np.cumsum(np.asarray(weights)[order]) / sum(weights)
+        limits.append(float(values[order][np.searchsorted(share, 0.5)]))
+    return limits[0], limits[1]
 
 
 def _section(volume: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
@@ -101,8 +127,9 @@ def curves_figure(job: ClassJob) -> Figure:
     title = job.title
     if several:
         axes[0, 1].plot(job.iterations, job.current_resolution, color=INK, ls="--", lw=1.2, label="of the next step")
-        axes[0, 0].legend(fontsize=8, ncols=2, frameon=False)
-        axes[0, 1].legend(fontsize=8, ncols=2, frameon=False)
+        lines, names = axes[0, 1].get_legend_handles_labels()
+        place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.89), "frameon": False}
+        figure.legend(lines, names, fontsize=8.5, ncols=min(len(names), 8), **place)
         _line(axes[1, 0], job.iterations, 100 * job.change_classes, "particles that changed class (%)", palette.OKABE_ITO[6])
         _line(axes[1, 1], job.iterations, job.change_orientations, "change of orientations (°)", palette.OKABE_ITO[3])
         _line(axes[1, 1].twinx(), job.iterations, job.change_offsets, "change of offsets (Å)", palette.OKABE_ITO[2])

@@ -25,6 +25,8 @@ TOMOGRAM, PARTICLES, ORIENTATIONS = "tomogram", "particles", "orientations"
 LAYER_NAMES = {PARTICLES: "Particles", ORIENTATIONS: "Orientations"}
 #: Opacity of a disc inside of its coloured rim: the density under it must be seen.
 FILL_ALPHA = 0.25
+#: Width of the rim as a part of the diameter.
+RIM = 0.07
 UNITS = ("angstrom",) * 3
 
 
@@ -82,7 +84,6 @@ def points_layer(session: Session, state: OverlayState) -> LayerData:
         "ndim": 3,
         "scale": (state.voxel_size,) * 3,
         "units": UNITS,
-        "border_width": 0.07,
         "opacity": 1.0,
         "blending": "translucent_no_depth",
         "projection_mode": "rescale_spherical",
@@ -200,7 +201,15 @@ def _point_styles(state: OverlayState) -> dict[str, Any]:
         return {}
     fill = state.face_colours.copy()
     fill[:, 3] *= np.where(state.symbols == "disc", FILL_ALPHA, 1.0)
-    return {"face_color": fill, "border_color": state.face_colours, "symbol": state.symbols, "size": state.sizes, "shown": state.shown}
+    rims = np.where(state.symbols == "disc", RIM, 0.0)
+    return {
+        "face_color": fill,
+        "border_color": state.face_colours,
+        "border_width": rims,
+        "symbol": state.symbols,
+        "size": state.sizes,
+        "shown": state.shown,
+    }
 
 
 def _arrow_colours(state: OverlayState) -> Any:

@@ -17,7 +17,8 @@ from napari_subtomo.viewer.session import Session
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-REJECTED_ALPHA = 0.3
+REJECTED_ALPHA = 0.5
+REJECTED_SIZE = 0.75
 DIMMED_ALPHA = 0.2
 
 
@@ -88,7 +89,7 @@ def resolve(session: Session) -> OverlayState:
     points = frame.voxels_zyx(table.positions[rows])
     colours = particle_colours(session.table, session.kept, session.colour_by)
     face = colours.values[rows].copy()
-    face[~kept] = palette.rgba(palette.GREY, REJECTED_ALPHA)
+    face[~kept] = palette.rgba(palette.REJECTED, REJECTED_ALPHA)
     if session.hover_class is not None:
         others = table.classes[rows] != session.hover_class
         face[others, 3] = np.minimum(face[others, 3], DIMMED_ALPHA)
@@ -111,7 +112,7 @@ def resolve(session: Session) -> OverlayState:
         rows=rows,
         face_colours=face,
         symbols=np.where(kept, "disc", "x"),
-        sizes=np.where(kept, diameter, 0.5 * diameter),
+        sizes=np.where(kept, diameter, REJECTED_SIZE * diameter),
         shown=shown,
         vectors=np.stack([points[pointing], arrows[pointing]], axis=1),
         vector_colours=face[pointing],

@@ -11,8 +11,9 @@ FloatArray = npt.NDArray[np.float64]
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#F0E442", "#0072B2")
 #: Perceptually even and readable without colour (matplotlib's viridis at 0, 1/8, ..., 1).
 VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30", "#FDE725")
-#: Rejected particles, and particles without a class.
+#: Rejected particles in legends and charts, and on grey tomograms, where they must be lighter to be seen; particles without a class.
 GREY = "#9A9A9A"
+REJECTED = "#E4E4E4"
 UNCLASSIFIED = "#FFFFFF"
 
 

@@ -16,18 +16,20 @@ from napari_subtomo.viewer.pictures import class_job_of, make_pictures
 from napari_subtomo.viewer.view import ProjectView, open_session
 
 if TYPE_CHECKING:
+    from napari import Viewer
     from napari.components import ViewerModel
 
-DOCK = ("napari-subtomo", "Kept particles")
+#: Command of the dock in the manifest, and the name by which napari's menu knows the dock.
+DOCK_COMMAND, DOCK_NAME = "napari-subtomo.kept_particles", "Kept particles (Subtomogram analysis)"
 
 
 def display_available() -> bool:
-    """Whether a window can be opened: a screen on Linux (X11 or Wayland), always elsewhere; not with Qt's windowless platforms."""
+    """Whether a window can be opened: Qt, and on Linux a screen (X11 or Wayland); not with Qt's windowless platforms."""
     if os.environ.get("QT_QPA_PLATFORM", "") in ("offscreen", "minimal"):
         return False
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    return _has_qt()
 
 
 def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel | None = None) -> ProjectView | None:
@@ -70,11 +72,19 @@ def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel |
 
     window = napari.Viewer(title=f"{session.title} - napari-subtomo")
     view = open_session(window, session)
-    window.window.add_plugin_dock_widget(*DOCK)
+    add_dock(window)
     window.reset_view()  # the dock took part of the canvas
     view.centre()
     napari.run()
     return view
+
+
+def add_dock(window: Viewer) -> None:
+    """Dock the kept particles in a window, under the name that the menu gives it, so that the menu shows and hides the same dock."""
+    from npe2 import PluginManager
+
+    make = PluginManager.instance().commands.get(DOCK_COMMAND)
+    window.window.add_dock_widget(make(window), name=DOCK_NAME, area="right", tabify=True)
 
 
 def _show_job(job: ClassJob, reason: InputError, show: bool, viewer: ViewerModel | None) -> None:
@@ -113,7 +123,7 @@ def present(directory: str | Path, out: str | Path | None = None) -> list[Path]:
     list of Path
         The pictures; empty if a window was shown.
     """
-    if display_available() and _has_qt():
+    if display_available():
         open_project(directory)
         return []
     return make_pictures(directory, out)
