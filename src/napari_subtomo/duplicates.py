@@ -12,7 +12,6 @@ In both rules a distance equal to the threshold counts as a duplicate.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +21,10 @@ from napari_subtomo.data.result import JobResult
 from napari_subtomo.data.selection import Selection
 from napari_subtomo.errors import GeometryError, InputError, OptionError
 from napari_subtomo.io import relion
-from napari_subtomo.io.optimisation import resolve_inputs, set_beside, write_optimisation_set
+from napari_subtomo.io.optimisation import resolve_inputs, write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, write_particles
-from napari_subtomo.io.project import JobFolder, Project
-from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
+from napari_subtomo.io.project import JobFolder
+from napari_subtomo.io.tomograms import TomogramSet
 from napari_subtomo.options.duplicates import DuplicatesOptions
 from napari_subtomo.progress import Reporter
 
@@ -188,23 +187,12 @@ def remove_duplicates_as_relion(particles: ParticleSet, distance: float, *, tomo
     return Selection(relion_keep(particles.coordinates(tomograms) - particles.origins, groups, distance))
 
 
-def _inputs(options: DuplicatesOptions, project: Project) -> tuple[ParticleSet, TomogramSet | None, Path | None]:
-    """The inputs; tomograms that no option names are those of the optimisation set beside the particles."""
-    particles, tomograms, trajectories = resolve_inputs(options, project)
-    beside = set_beside(particles.path) if tomograms is None and particles.path is not None else None
-    if beside is not None and beside.tomograms is not None and project.resolve(beside.tomograms).is_file():
-        tomograms = read_tomograms(project.resolve(beside.tomograms), project)
-        if trajectories is None and beside.trajectories is not None:
-            trajectories = project.resolve(beside.trajectories)
-    return particles, tomograms, trajectories
-
-
 def run(options: DuplicatesOptions, folder: JobFolder, reporter: Reporter) -> JobResult:
     """Write `particles.star` without duplicates, `particles_removed.star` with them, and `optimisation_set.star`.
 
     Rows keep their order, columns and text.
     """
-    particles, tomograms, trajectories = _inputs(options, folder.project)
+    particles, tomograms, trajectories = resolve_inputs(options, folder.project)
     reporter.stage("remove duplicates", len(particles), "particles")
     if options.rule == "relion":
         if options.score is not None:
@@ -230,10 +218,8 @@ def run(options: DuplicatesOptions, folder: JobFolder, reporter: Reporter) -> Jo
         tomograms=folder.project.name(tomograms.path) if tomograms is not None and tomograms.path is not None else None,
         trajectories=folder.project.name(trajectories) if trajectories is not None else None,
     )
-    summary = (
-        f"{selection.n_kept} of {len(particles)} particles kept, {selection.n_rejected} removed: another one of their tomogram lies "
-        f"{options.min_distance:g} Å away or nearer (rule {options.rule}).",
-    )
+    near = f"{options.min_distance:g} Å or nearer to another one of their tomogram (rule {options.rule})"
+    summary = (f"{selection.n_kept} of {len(particles)} particles kept; {selection.n_rejected} removed that lay {near}.",)
     numbers = {
         "particles": selection.n_kept,
         "removed": selection.n_rejected,

@@ -60,7 +60,7 @@ def test_debug_shows_the_traceback(fake: ModuleType, capsys: Capture) -> None:
         (["count", "--steps", "x"], "--steps: input should be a valid integer, unable to parse string as an integer, found 'x'."),
         (["count", "--from", "moon"], "--from: invalid choice: 'moon' (choose from tomogram, images); see napari-subtomo count --help."),
         (["count", "--centre", "1", "2"], "--centre: expected 3 arguments; see napari-subtomo count --help."),
-        (["select", "--keep", "1"], "Give exactly one of optimiser, model and data, found none."),
+        (["select", "--keep", "1"], "Give exactly one of --optimiser, --model and --data, found none."),
         (["select"], "--keep is needed."),
         (["found"], "The following arguments are required: DIR; see napari-subtomo found --help."),
         (["rerun", "nowhere"], "Expected a job record at nowhere, found none; give a job folder or its job_record.json."),

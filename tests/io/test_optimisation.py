@@ -59,7 +59,7 @@ def test_paths_of_options_are_found_in_the_current_folder_or_the_project(golden:
     monkeypatch.chdir(tmp_path)
     particles, tomograms, _ = resolve_inputs(InputOptions(particles=Path("particles.star")), golden)
     assert particles.path == golden / "particles.star"
-    assert tomograms is None
+    assert tomograms is not None and tomograms.path == golden / "tomograms.star"  # from the optimisation set beside the particles
     monkeypatch.chdir(golden / "Extract2d")
     particles, _, _ = resolve_inputs(InputOptions(particles=Path("particles.star")), golden)
     assert particles.path == golden / "Extract2d/particles.star"

@@ -205,4 +205,5 @@ def _montage(
                 crops[row] = np.asarray(to_host(cut(plan, particle, grey_scale(plan, options), device)))
     order = sorted(crops)
     voxel_size = plans[0].tomogram.frame.pixel_size * options.binning
-    draw_montage(path, [crops[row] for row in order], [names[row] for row in order], voxel_size, low_pass_resolution(voxel_size))
+    resolution = low_pass_resolution(voxel_size, options.box_size)
+    draw_montage(path, [crops[row] for row in order], [names[row] for row in order], voxel_size, resolution)

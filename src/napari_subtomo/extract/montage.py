@@ -23,9 +23,12 @@ def scale_bar(extent: float) -> float:
     return float(max(n * power for n in _NICE if n * power <= extent / 3))
 
 
-def low_pass_resolution(voxel_size: float) -> float:
-    """Resolution in Å of the pictures: 40 Å, or 4 voxels where those are coarser."""
-    return float(max(40.0, 4 * voxel_size))
+def low_pass_resolution(voxel_size: float, size: int) -> float:
+    """Resolution in Å of the pictures: a sixth of the box of `size` voxels, 40 to 80 Å but not below 4 voxels.
+
+    A particle shows by its outline; finer detail of single particles is noise.
+    """
+    return float(max(np.clip(voxel_size * size / 6, 40.0, 80.0), 4 * voxel_size))
 
 
 def draw_montage(path: Path, crops: Sequence[npt.NDArray[np.float32]], names: Sequence[str], voxel_size: float, resolution: float) -> None:

@@ -99,7 +99,7 @@ def resolve_inputs(
     -------
     particles : ParticleSet
     tomograms : TomogramSet or None
-        None where neither the options nor the set names one.
+        None where neither the options nor the set, nor the one beside the particles, names one.
     trajectories : Path or None
 
     Raises
@@ -123,7 +123,10 @@ def resolve_project(options: InputOptions, explicit: Project | str | Path | None
 
 
 def input_paths(options: InputOptions, project: Project) -> tuple[Path | None, Path | None, Path | None]:
-    """Absolute paths of particles, tomograms and trajectories that the options name; None where there is none."""
+    """Absolute paths of particles, tomograms and trajectories that the options name; None where there is none.
+
+    Tomograms that no option names are those of the optimisation set beside the particles, and then its trajectories too.
+    """
     entries: tuple[str | None, str | None, str | None] = (None, None, None)
     if options.optimisation_set is not None:
         found = read_optimisation_set(user_path(options.optimisation_set, project))
@@ -134,11 +137,15 @@ def input_paths(options: InputOptions, project: Project) -> tuple[Path | None, P
             return user_path(own, project)
         return None if entry is None else project.resolve(entry)
 
-    return (
-        pick(options.particles, entries[0]),
-        pick(options.tomograms, entries[1]),
-        pick(options.trajectories, entries[2]),
+    particles, tomograms, trajectories = (
+        pick(own, entry) for own, entry in zip((options.particles, options.tomograms, options.trajectories), entries, strict=True)
     )
+    beside = set_beside(particles) if tomograms is None and particles is not None else None
+    if beside is not None and beside.tomograms is not None and project.resolve(beside.tomograms).is_file():
+        tomograms = project.resolve(beside.tomograms)
+        if trajectories is None and beside.trajectories is not None and project.resolve(beside.trajectories).is_file():
+            trajectories = project.resolve(beside.trajectories)
+    return particles, tomograms, trajectories
 
 
 def set_beside(particles: Path) -> OptimisationSet | None:

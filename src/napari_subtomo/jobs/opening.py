@@ -23,7 +23,14 @@ from napari_subtomo.jobs.reporter import ABORT_FILES
 TRASH = "Trash"
 #: a claim older than this (s) was left by a process that was killed; claims are held for milliseconds
 CLAIM = 60.0
+#: what a run writes before and besides its results
+TRACES = frozenset((RECORD, EVENTS, "run.out", "run.err", "note.txt", "job.star", "job_pipeline.star", *MARKERS, *ABORT_FILES))
 STOP = "wait for it, or stop it by an empty file 'cancel' in that folder"
+
+
+def holds_traces_only(folder: Path) -> bool:
+    """Whether a run left its record, logs and markers there and nothing that a next run could mistake for its own."""
+    return all(path.is_file() and (path.name.startswith(".") or path.name in TRACES) for path in folder.iterdir())
 
 
 def is_empty(folder: Path) -> bool:
@@ -83,7 +90,7 @@ def check_folder(folder: Path, spec: JobSpec, resolved: Mapping[str, Any]) -> Jo
     """
     if is_empty(folder):
         return None
-    another = "choose another folder with -o, or add --overwrite to put the former content into the trash"
+    another = f"choose another folder{'' if spec.place else ' with -o'}, or add --overwrite to put the former content into the trash"
     if not (folder / RECORD).is_file():
         raise JobError(f"Expected an empty or new folder for the output, found files of something else in {folder}; {another}.")
     try:
@@ -102,6 +109,8 @@ def check_folder(folder: Path, spec: JobSpec, resolved: Mapping[str, Any]) -> Jo
     if record.exit_status == "finished":
         other = f" (with other options: {', '.join(differ)})" if differ else ""
         raise JobError(f"A finished {record.job} job{other} is in {folder}; {another}.")
+    if differ and holds_traces_only(folder):
+        return None  # refused input is corrected and tried again
     if differ:
         raise JobError(f"The unfinished {spec.name} job in {folder} was begun with other options ({', '.join(differ)}); {another}.")
     return record if spec.resumes else None

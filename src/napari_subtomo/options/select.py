@@ -44,7 +44,9 @@ class SelectOptions(JobOptions):
     def _check(self) -> SelectOptions:
         given = [name for name in ("optimiser", "model", "data") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of optimiser, model and data, found {' and '.join(given) or 'none'}")
+            raise ValueError(
+                f"give exactly one of --optimiser, --model and --data, found {' and '.join(f'--{name}' for name in given) or 'none'}"
+            )
         if not self.keep:
             raise ValueError("give the number of at least one class to keep")
         return self

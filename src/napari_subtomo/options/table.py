@@ -11,7 +11,7 @@ from napari_subtomo.options.base import JobOptions, option
 class TableOptions(JobOptions):
     """Print or plot columns of any STAR file, of one file or over all iterations of a run."""
 
-    file: Path = option(..., "STAR file; with --iterations any file of one iteration.", title="STAR file", group="I/O")
+    file: Path = option(..., "STAR file; with --iterations any file of one iteration, or the job folder.", title="STAR file", group="I/O")
     table: str | None = option(None, "Table, with or without data_; may be left out where the columns tell it.", title="Table", group="I/O")
     columns: tuple[str, ...] = option(
         (), "Columns, with or without leading underscore; none: all of the table.", title="Columns", group="I/O"

@@ -11,7 +11,7 @@ from napari_subtomo.data.result import JobResult
 from napari_subtomo.errors import FileMissingError, InputError, OptionError
 from napari_subtomo.io import relion
 from napari_subtomo.io.annotations import Annotations, annotation_path, find_annotations, read_annotations, write_annotations
-from napari_subtomo.io.optimisation import input_paths, set_beside, user_path, write_optimisation_set
+from napari_subtomo.io.optimisation import input_paths, user_path, write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, read_particles, write_particles
 from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
@@ -54,10 +54,6 @@ def run(options: PickOptions, folder: JobFolder, reporter: Reporter) -> JobResul
     """
     project = folder.project
     particles_path, tomograms_path, trajectories = input_paths(options, project)
-    if tomograms_path is None and particles_path is not None and particles_path.is_file():
-        beside = set_beside(particles_path)
-        if beside is not None and beside.tomograms is not None:
-            tomograms_path = project.resolve(beside.tomograms)
     if tomograms_path is None:
         raise InputError("Expected a tomogram set, found none; give --tomograms or --optimisation-set.")
     tomograms = read_tomograms(tomograms_path, project)

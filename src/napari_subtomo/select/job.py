@@ -151,7 +151,8 @@ def _summary(table: ClassTable, by_class: Selection, selection: Selection, dupli
     lines = [f"{first}."]
     for number, count in table.hard.items():
         soft = f", {100 * table.soft[number]:.1f} % of the weight" if number in table.soft else ""
-        lines.append(f"class {number}: {count} particles{soft}{', kept' if number in by_class.classes else ''}")
+        name = f"class {number} (empty)" if number == table.empty_class else f"class {number}"
+        lines.append(f"{name}: {count} particles{soft}{', kept' if number in by_class.classes else ''}")
     unassigned = int((table.class_numbers <= 0).sum())
     if unassigned:
         lines.append(f"no class: {unassigned} particles")

@@ -55,12 +55,15 @@ class ClassTable:
         `model_classes`, one row a class; None without a model.
     numbers : tuple of int
         All class numbers that exist, ascending: rows of the model and numbers in the particle file.
+    empty_class : int
+        Number of the class without density that takes false picks; 0 where there is none.
     """
 
     files: ClassFiles
     particles: ParticleSet
     classes: StarBlock | None
     numbers: tuple[int, ...]
+    empty_class: int = 0
 
     @property
     def class_numbers(self) -> npt.NDArray[np.int64]:
@@ -174,10 +177,13 @@ def read_classes(path: Path, project: Project) -> ClassTable:
     particles = read_particles(files.data)
     if not particles.has(relion.CLASS_NUMBER):
         raise FileFormatError(f"Expected class numbers (_{relion.CLASS_NUMBER}) in {files.data}, found none; take a later iteration.")
-    classes = read_star(files.model)[relion.MODEL_CLASSES] if files.model is not None else None
+    model = read_star(files.model) if files.model is not None else None
+    classes = model[relion.MODEL_CLASSES] if model is not None else None
     numbers = set(range(1, len(classes) + 1)) if classes is not None else set()
     numbers |= {int(number) for number in np.unique(particles.class_numbers) if number > 0}
-    return ClassTable(files, particles, classes, tuple(sorted(numbers)))
+    general = model.get(relion.MODEL_GENERAL) if model is not None else None
+    has_empty = general is not None and general.has(relion.EMPTY_CLASS) and bool(general.ints(relion.EMPTY_CLASS)[0])
+    return ClassTable(files, particles, classes, tuple(sorted(numbers)), len(classes) if has_empty and classes is not None else 0)
 
 
 def missing_files(files: ClassFiles, project: Project) -> list[Path]:

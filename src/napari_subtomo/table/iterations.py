@@ -78,6 +78,20 @@ class Run:
         return self.folder / f"{self.root}_it{iteration:03d}_{kind}.star"
 
 
+def file_of_run(path: Path) -> Path:
+    """The file itself, or for a job folder the model (or other kind) of its last iteration."""
+    if not path.is_dir():
+        return path
+    found = [
+        (int(match["number"]), -KINDS.index(match["kind"]), file)
+        for file in path.iterdir()
+        if (match := _FILE.match(file.name)) and match["kind"] in KINDS
+    ]
+    if not found:
+        raise InputError(f"Expected files of iterations such as run_it004_model.star in the folder {path}, found none; name another.")
+    return max(found)[2]
+
+
 def find_run(file: Path) -> Run:
     """The run that a file belongs to.
 

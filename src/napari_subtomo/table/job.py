@@ -9,7 +9,7 @@ from napari_subtomo.io.star import read_star
 from napari_subtomo.options.table import TableOptions
 from napari_subtomo.progress import Reporter
 from napari_subtomo.table.grid import Grid, choose_block, file_grid, names_given
-from napari_subtomo.table.iterations import Series, collect, iteration_grid
+from napari_subtomo.table.iterations import Series, collect, file_of_run, iteration_grid
 from napari_subtomo.table.plot import plot_grid, plot_series
 
 
@@ -51,6 +51,7 @@ def _one_file(options: TableOptions) -> Grid:
 
 
 def _iterations(options: TableOptions) -> Grid:
+    options = options.model_copy(update={"file": file_of_run(options.file)})
     series = collect(options.file, options.table, options.columns)
     title = f"{options.file.parent.name}/{options.file.name.split('_it')[0]}"
     if options.plot is not None:
