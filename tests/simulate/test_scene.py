@@ -133,3 +133,10 @@ def test_proportions_are_kept_to_the_last_particle() -> None:
 def test_what_cannot_be_placed_is_said_in_one_sentence(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         scene(**options)
+
+
+@pytest.mark.parametrize("tomogram", [0, 1])
+def test_a_packing_that_runs_out_of_room_is_begun_anew(tomogram: int) -> None:
+    """With this seed a first packing holds 113 of 114 objects."""
+    made, _ = scene(tomogram, seed=4)
+    assert len(made.kinds) == 114

@@ -34,6 +34,9 @@ class Purpose(IntEnum):
     MIX = 6
 
 
+ATTEMPTS = 8
+
+
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
     """Random numbers for one thing."""
     return np.random.default_rng([seed, int(purpose), *keys])
@@ -156,17 +159,24 @@ def _places(options: SimulateOptions, n: int, tomogram: int, series: TiltSeries,
         within = (places >= edge) & (places <= options.width - 1 - edge)
         return np.asarray(within.all(axis=(0, 2)) & (np.abs(points) <= half).all(axis=1), dtype=np.bool_)
 
-    places: list[FloatArray] = []
-    for _ in range(n):
-        place = _one_place(rng, places, half, options, allowed)
-        if place is None:
-            raise OptionError(
-                f"Expected room for {n} objects {options.separation:.0f} Å apart in a tomogram of "
-                f"{' x '.join(map(str, frame.size_xyz))} px, found room for {len(places)}; "
-                "lower --particles or --min-distance, or raise --width or --thickness."
-            )
-        places.append(place)
-    return np.asarray(places).reshape(-1, 3)
+    most = 0
+    for attempt in range(ATTEMPTS):
+        places: list[FloatArray] = []
+        for _ in range(n):
+            place = _one_place(rng, places, half, options, allowed)
+            if place is None:
+                break
+            places.append(place)
+        if len(places) == n:
+            return np.asarray(places).reshape(-1, 3)
+        most = max(most, len(places))
+        # a random packing can run out of room a few objects early; another one will not
+        rng = generator(options.seed, Purpose.PLACES, tomogram, attempt)
+    raise OptionError(
+        f"Expected room for {n} objects {options.separation:.0f} Å apart in a tomogram of "
+        f"{' x '.join(map(str, frame.size_xyz))} px, found room for {most}; "
+        "lower --particles or --min-distance, or raise --width or --thickness."
+    )
 
 
 def _one_place(
