@@ -32,6 +32,17 @@ def test_where_slabs_overlap_the_count_is_one_over_their_spacing():
     assert np.abs(m[bulk] * spacing - 1).max() < 0.25
 
 
+def test_a_side_of_closely_spaced_tilts_counts_more():
+    """1 degree apart for positive tilts, 4 for negative ones: each side has the count of its own spacing."""
+    kx, _, kz = coordinates()
+    m = make_wedge(N, matrices(np.concatenate([np.arange(-56, 0, 4.0), np.arange(0, 57, 1.0)]))).multiplicity
+    across = np.hypot(kx, kz)
+    bulk = sphere(N) & (across > 5) & (across < 0.8 * N / 2) & (np.abs(kz) < np.tan(np.radians(45)) * kx)
+    for side, spacing in ((1, 1.0), (-1, 4.0)):  # a positive tilt fills k_z > 0 where k_x > 0
+        chosen = bulk & (side * kz > np.tan(np.radians(10)) * kx)
+        assert np.median(m[chosen] * across[chosen] * np.radians(spacing)) == pytest.approx(1, abs=0.1)
+
+
 def test_a_lone_tilt_counts_once_on_its_plane_and_not_beyond_one_voxel():
     m = make_wedge(N, matrices(np.array([0.0]))).multiplicity
     kx, ky, kz = coordinates()

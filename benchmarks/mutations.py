@@ -1,0 +1,241 @@
+"""Break the package in one place at a time and see that a test notices.
+
+Each mutation is a wrong sign, a dropped term or swapped axes: what still looks like a result and is none. A copy of the sources gets it,
+the tests that are about that law run against the copy, and one of them must fail. Run from a clone with the test tools installed:
+
+    python benchmarks/mutations.py [--jobs N] [WORD ...]
+
+Words choose the mutations whose names hold one of them. The exit code is 0 if every mutation was noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "napari_subtomo"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One wrong line.
+
+    Attributes
+    ----------
+    name : str
+    file : str
+        In the package.
+    right, wrong : str
+        `right` stands in the file exactly once and is replaced.
+    tests : tuple of str
+        Test files, or tests in them, of the law that is broken.
+    """
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+POSES = ("tests/geometry/test_orientations.py",)
+PARTICLES = ("tests/io/test_particles.py",)
+FRAMES = ("tests/geometry/test_frames.py",)
+CTF = ("tests/numerics/test_ctf.py",)
+WEDGE = ("tests/numerics/test_wedge.py",)
+BRUTE_FORCE = ("tests/em/test_expectation.py",)
+LEAVE_OUT = ("tests/em/test_leave_out.py",)
+JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
+ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
+EXTRACTION = ("tests/extract/test_geometry.py", "tests/extract/test_statistics.py")
+PROJECTION = ("tests/geometry/test_projection.py",)
+AVERAGE = ("tests/reconstruct/test_sums.py",)
+PADDING = ("tests/numerics/test_fourier.py",)
+
+_EULER = 'Rotation.from_euler("ZYZ", flat, degrees=True)'
+
+MUTATIONS = (
+    *(
+        Mutation(f"sign of {name} in euler_to_matrix", "geometry/orientations.py", _EULER, _EULER.replace("flat", f"flat * {signs}"), POSES)
+        for name, signs in (("rot", "[-1, 1, 1]"), ("tilt", "[1, -1, 1]"), ("psi", "[1, 1, -1]"))
+    ),
+    Mutation("inverse of the Euler matrix", "geometry/orientations.py", f"{_EULER}.inv()", _EULER, POSES),
+    Mutation("inverse when matrices become angles", "geometry/orientations.py", "from_matrix(flat).inv()", "from_matrix(flat)", POSES),
+    Mutation(
+        "sign of the origin in positions",
+        "io/particles.py",
+        "self.coordinates(tomograms) - shifts",
+        "self.coordinates(tomograms) + shifts",
+        PARTICLES,
+    ),
+    Mutation("order of frame and angles", "io/particles.py", "self.frames @ self.angles", "self.angles @ self.frames", PARTICLES),
+    Mutation("sign of the origin read by the engine", "em/inputs.py", "-particles.origins[order]", "particles.origins[order]", JOB),
+    Mutation("sign of the origin written by the engine", "em/report.py", "-new.offsets[back]", "new.offsets[back]", JOB),
+    Mutation("sign of the input offset's phase", "em/prepare.py", "np.exp(2j * np.pi * (points", "np.exp(-2j * np.pi * (points", JOB),
+    Mutation("sign of the shifts searched", "em/expectation.py", "np.exp(1j * angle)", "np.exp(-1j * angle)", BRUTE_FORCE),
+    Mutation("sign of the origin in averages", "reconstruct/sums.py", "xp.exp((-2j * np.pi / n)", "xp.exp((2j * np.pi / n)", AVERAGE),
+    Mutation("particles resampled by the inverse pose", "em/prepare.py", "(k @ frame.T)", "(k @ frame)", ENGINE),
+    Mutation(
+        "references turned by the inverse pose",
+        "em/expectation.py",
+        "(k[None] @ xp.asarray(rotations, dtype=xp.float32))",
+        "(k[None] @ xp.asarray(rotations, dtype=xp.float32).swapaxes(1, 2))",
+        BRUTE_FORCE,
+    ),
+    Mutation("sign of the CTF", "numerics/ctf.py", "return np.sin(", "return -np.sin(", CTF),
+    Mutation("sign of the defocus", "numerics/ctf.py", "np.pi * wavelength * (", "-np.pi * wavelength * (", CTF),
+    Mutation("sign of the amplitude contrast", "numerics/ctf.py", "+ np.arcsin(amplitude)", "- np.arcsin(amplitude)", CTF),
+    Mutation(
+        "CTF left out of the extracted data",
+        "extract/statistics.py",
+        "(wedge.filter * transfer)",
+        "(wedge.filter * transfer / transfer)",
+        EXTRACTION,
+    ),
+    Mutation("sign of the tilt in the wedge", "numerics/wedge.py", "np.abs(k @ beam)", "np.abs(k @ (beam * [-1, 1, 1]))", WEDGE),
+    Mutation("sign of the tilt in the counts", "numerics/wedge.py", "np.arctan2(-beams @ side", "np.arctan2(beams @ side", WEDGE),
+    Mutation("counts of tilts", "numerics/wedge.py", "signal**2 / noise", "noise**2 / noise", WEDGE),
+    Mutation("sign of y tilt", "geometry/projection.py", "np.cos(b), np.sin(b)", "np.cos(b), -np.sin(b)", PROJECTION),
+    Mutation("hand of the depth", "geometry/projection.py", "* (hand * slope * pixel_size)", "* (-hand * slope * pixel_size)", PROJECTION),
+    Mutation("power term of the likelihood", "em/expectation.py", "log = cross - energy", "log = cross", BRUTE_FORCE),
+    Mutation(
+        "weights in the power term",
+        "em/expectation.py",
+        "prepared.H[ids, : step.voxels] *",
+        "prepared.H[ids, : step.voxels].mean() *",
+        BRUTE_FORCE,
+    ),
+    Mutation("factor 2 of the half sphere", "em/expectation.py", "(2 * scale * whitening)", "(scale * whitening)", BRUTE_FORCE),
+    Mutation(
+        "zyx for xyz in points",
+        "geometry/frames.py",
+        "np.asarray(coordinates, dtype=np.float64)[..., ::-1]",
+        "np.asarray(coordinates, dtype=np.float64)[..., ::1]",
+        FRAMES,
+    ),
+    Mutation("zyx for xyz in matrices", "geometry/frames.py", "[..., ::-1, ::-1]", "[..., ::1, ::1]", FRAMES),
+    Mutation("half the tomogram in positions", "geometry/frames.py", "/ self.pixel_size + self.centre_px", "/ self.pixel_size", FRAMES),
+    Mutation("padding in scattered sums", "numerics/rotate.py", "xp.float32(self.grid.padding**3)", "xp.float32(1)", PADDING),
+    Mutation(
+        "envelope of the interpolation",
+        "numerics/rotate.py",
+        "resize_centred(volume / xp.asarray(self.envelope), self.size)",
+        "resize_centred(volume, self.size)",
+        PADDING,
+    ),
+    Mutation("fold left out of the references", "em/maximisation.py", "left = 0 if folds == 1 else 1", "left = 0", LEAVE_OUT),
+    Mutation(
+        "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
+    ),
+    Mutation("particle left out at fixed poses", "em/start.py", "+ prior - own * g)", "+ prior)", LEAVE_OUT),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the tests said of a mutation: `noticed` by `tests`, or what went wrong."""
+
+    mutation: Mutation
+    noticed: bool
+    tests: tuple[str, ...]
+    problem: str
+    seconds: float
+
+
+def mutated(mutation: Mutation, package: Path = PACKAGE) -> str:
+    """The text of the file with the mutation.
+
+    Raises
+    ------
+    ValueError
+        `right` does not stand there exactly once: the list is older than the sources.
+    """
+    text = (package / mutation.file).read_text(encoding="utf-8")
+    if text.count(mutation.right) != 1:
+        raise ValueError(
+            f"{mutation.file} holds {mutation.right!r} {text.count(mutation.right)} times, not once: bring the list up to date"
+        )
+    return text.replace(mutation.right, mutation.wrong)
+
+
+def run_tests(source: Path, tests: Sequence[str], first_only: bool = True) -> tuple[int, str]:
+    """Exit code and output of tests against the package in `source`."""
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # no plugins: the laws need no Qt, and their start would take longer than the tests
+    environment = os.environ | threads | {"PYTHONPATH": str(source), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    words = [sys.executable, "-m", "pytest", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider", *(["-x"] if first_only else []), *tests]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the sources in `folder`."""
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def try_one(mutation: Mutation) -> Outcome:
+    """Run the tests of a mutation against a mutated copy."""
+    began = time.monotonic()
+    try:
+        text = mutated(mutation)
+    except ValueError as error:
+        return Outcome(mutation, False, (), str(error), 0.0)
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        source = copied(Path(folder))
+        (source / PACKAGE.name / mutation.file).write_text(text, encoding="utf-8")
+        code, output = run_tests(source, mutation.tests)
+    failed = tuple(re.findall(r"^FAILED (\S+)", output, re.MULTILINE))
+    problem = {0: "SURVIVED", 1: ""}.get(code, f"pytest ended with {code}: {output.strip().splitlines()[-1] if output.strip() else ''}")
+    return Outcome(mutation, code == 1 and bool(failed), failed, problem, time.monotonic() - began)
+
+
+def sound(mutations: Sequence[Mutation]) -> str:
+    """What the tests of these mutations say of the sources as they are; empty if they pass, as they must."""
+    tests = list(dict.fromkeys(test for mutation in mutations for test in mutation.tests))
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        code, output = run_tests(copied(Path(folder)), tests, first_only=False)
+    return "" if code == 0 else output
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print a table of mutations and the tests that notice them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", nargs="*", help="only mutations whose names hold one of these words")
+    parser.add_argument("--jobs", type=int, default=2, help="mutations tried at once (default 2)")
+    given = parser.parse_args(words)
+    chosen = [m for m in MUTATIONS if not given.name or any(word in m.name for word in given.name)]
+    if not chosen:
+        print("no mutation of that name")
+        return 2
+    wrong = sound(chosen)
+    if wrong:
+        print(wrong)
+        print("The tests fail on the sources as they are: nothing can be said of mutations.")
+        return 2
+    with ThreadPoolExecutor(given.jobs) as pool:
+        outcomes = []
+        for outcome in pool.map(try_one, chosen):
+            outcomes.append(outcome)
+            told = outcome.tests[0] if outcome.noticed else outcome.problem
+            print(
+                f"{'noticed ' if outcome.noticed else 'NOT SEEN'}  {outcome.seconds:5.1f} s  {outcome.mutation.name:<42} {told}", flush=True
+            )
+    missed = sum(not outcome.noticed for outcome in outcomes)
+    print(f"{len(outcomes) - missed} of {len(outcomes)} mutations were noticed.")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""No particle is compared with references that were made with it: its fold, and at fixed poses the particle itself, are left out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import em_world as world
+
+from napari_subtomo.em.engine import initial_state
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.maximisation import Maximiser
+from napari_subtomo.em.seeding import clustered_references
+from napari_subtomo.em.start import leave_one_out
+from napari_subtomo.em.statistics import Sums
+from napari_subtomo.numerics.fourier import centred_fft, full_to_half
+from napari_subtomo.numerics.masks import soft_sphere
+from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.progress import Silent
+
+N, FOLDS = 16, 3
+
+
+@pytest.fixture
+def maximiser():
+    return Maximiser(PaddedGrid(N), soft_sphere(N, 6, 2), 5, 8)
+
+
+def sums(classes):
+    """Sums of some random density by fold and class, with weights."""
+    rng = np.random.default_rng(3)
+    grid = PaddedGrid(N)
+    shape = FOLDS, classes, *grid.shape
+    maps = rng.normal(size=(FOLDS, classes, N, N, N)).astype(np.float32)
+    denominator = rng.uniform(1, 2, shape).astype(np.float32)
+    numerator = np.stack([[grid.transform(m) for m in fold] for fold in maps]) * denominator
+    return Sums(numerator.astype(np.complex64), denominator)
+
+
+NOISE = np.full(8, 50.0)
+
+
+def test_a_consensus_for_a_fold_is_made_without_it(maximiser):
+    before = sums(1)
+    numerator = before.numerator.copy()
+    numerator[0] *= -3
+    one = maximiser.references(before, NOISE, 1.0, "consensus").maps
+    other = maximiser.references(replace(before, numerator=numerator), NOISE, 1.0, "consensus").maps
+    np.testing.assert_allclose(one[0], other[0], atol=1e-5 * np.abs(one).max())
+    assert np.abs(one[1] - other[1]).max() > 0.1 * np.abs(one[1]).max()
+
+
+def test_references_of_classes_for_a_fold_are_made_without_it(maximiser):
+    """Classes change places within fold 0: the consensus is the same, so only the other folds may notice."""
+    before = sums(2)
+    numerator, denominator = before.numerator.copy(), before.denominator.copy()
+    numerator[0], denominator[0] = numerator[0, ::-1].copy(), denominator[0, ::-1].copy()
+    one = maximiser.references(before, NOISE, 1.0, "consensus").maps
+    other = maximiser.references(Sums(numerator, denominator), NOISE, 1.0, "consensus").maps
+    np.testing.assert_allclose(one[0], other[0], atol=1e-5 * np.abs(one).max())
+    assert np.abs(one[1] - other[1]).max() > 0.05 * np.abs(one[1]).max()
+
+
+def test_the_first_references_of_a_fold_are_made_without_it():
+    made = world.simulate(n=N, count=20, snr=2.0, species=2, seed=3, domain=2.0)
+    setup = world.setup(made, classes=2, restarts=1, align=False, folds=2, empty_class=False)
+    state = initial_state(setup)
+    references = clustered_references(setup, state, Silent()).maps
+    louder = setup.prepared.G.copy()
+    louder[setup.particles.fold == 0] *= 1.1  # classes stay nearly what they are
+    prepared = replace(setup.prepared, G=louder, GE=louder)
+    changed = clustered_references(replace(setup, prepared=prepared), state, Silent()).maps
+    ratio = [np.linalg.norm(changed[f] - references[f]) / np.linalg.norm(references[f]) for f in (0, 1)]
+    assert ratio[0] < 0.3 * ratio[1] and ratio[1] > 0.05
+
+
+def test_a_particle_alone_in_its_class_finds_nothing_of_itself_there():
+    """Two classes of unlike particles, one of them alone in the second: without its own share that class is the average and no more.
+
+    With its share, the class would be its own picture and win by about its whole power.
+    """
+    rng = np.random.default_rng(5)
+    n, particles = 12, 12
+    lattice = Lattice.of(n, 4)
+    index, voxels = lattice.half_layout_index(), len(lattice)
+    volumes = rng.normal(size=(particles, n, n, n)).astype(np.float32)
+    g = np.stack([full_to_half(centred_fft(v)).ravel()[index] for v in volumes]).astype(np.complex64)
+    h = np.ones((particles, voxels), np.float32)
+    sigma2 = n**3 / 200  # little noise: the regulariser hardly holds back a class of one
+    start = np.zeros((particles, 2))
+    start[0, 1] = 1
+    start[1:, 0] = 1
+    temperature = 500.0  # keeps posteriors away from 0 and 1
+    after = leave_one_out(g, h, lattice, np.full((particles, voxels), sigma2), temperature, start, 1.0, rounds=1)
+    power = float((np.abs(g[0, 1:]) ** 2).sum() / sigma2 / temperature)
+    odds = np.log(after[0, 1] / after[0, 0]) - np.log((1 / 12 + 1e-9) / (11 / 12 + 1e-9))
+    assert abs(odds) < 0.3 * power  # the average it is compared with holds a twelfth of it
