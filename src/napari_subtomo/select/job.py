@@ -14,6 +14,7 @@ from napari_subtomo.duplicates import remove_duplicates
 from napari_subtomo.errors import InputError, OptionError
 from napari_subtomo.io import relion
 from napari_subtomo.io.atomic import atomic_path
+from napari_subtomo.io.class_files import ClassTable, map_path, missing_files, read_classes
 from napari_subtomo.io.optimisation import user_path, write_optimisation_set
 from napari_subtomo.io.particles import write_particles
 from napari_subtomo.io.project import JobFolder, Project
@@ -21,7 +22,6 @@ from napari_subtomo.io.star import StarBlock, write_star
 from napari_subtomo.io.tomograms import read_tomograms
 from napari_subtomo.options.select import SelectOptions
 from napari_subtomo.progress import Reporter
-from napari_subtomo.select.source import ClassTable, map_path, missing_files, read_classes
 
 MAPS = "class_averages"
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_subtomo.errors import SubtomoError
 from napari_subtomo.io import relion as r
+from napari_subtomo.io.class_files import map_path
 from napari_subtomo.io.particles import read_particles
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.star import StarFile, read_star
@@ -87,7 +88,7 @@ def read_class_job(folder: Path, project: Project) -> ClassJob | None:
         counts = np.bincount(read_particles(data).class_numbers, minlength=n_classes + 1)[1 : n_classes + 1].astype(np.int64)
     else:
         missing.append(project.name(data))
-    maps = _maps(stars[last], project, folder, missing)
+    maps = _maps(stars[last], models[last], project, missing)
 
     def of_classes(label: str) -> FloatArray:
         table = np.full((len(stars), n_classes), np.nan)
@@ -118,15 +119,15 @@ def read_class_job(folder: Path, project: Project) -> ClassJob | None:
     )
 
 
-def _maps(model: StarFile, project: Project, folder: Path, missing: list[str]) -> tuple[Path | None, ...]:
-    """Class maps by the model's paths, or beside the model where the folder was moved."""
+def _maps(model: StarFile, path: Path, project: Project, missing: list[str]) -> tuple[Path | None, ...]:
+    """Class maps by the cells of the model in `path`; None, and the cell among `missing`, where there is no file."""
     found: list[Path | None] = []
     for text in model[r.MODEL_CLASSES].texts(r.REFERENCE_IMAGE):
-        places = [project.resolve(text), folder / Path(text).name]
-        path = next((place for place in places if place.is_file()), None)
-        if path is None:
+        place = map_path(text, path, project)
+        there = place is not None and place.is_file()
+        if not there:
             missing.append(text)
-        found.append(path)
+        found.append(place if there else None)
     return tuple(found)
 
 
