@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from napari_subtomo.errors import InputError
 from napari_subtomo.io.project import Project
-from napari_subtomo.viewer import palette
+from napari_subtomo.viewer import palette, show
 from napari_subtomo.viewer.class_figures import curves_figure, gallery_figure
 from napari_subtomo.viewer.classjob import read_class_job
 from napari_subtomo.viewer.figures import best_window, nice_length, slab, tomogram_figure
@@ -156,3 +156,12 @@ def test_scale_bars_have_round_lengths(length: float, nice: float) -> None:
 def test_rejected_particles_are_crosses_in_grey(project: Any) -> None:
     state = resolve(load_session(project.root))
     assert {entry.label: entry.colour for entry in state.legend}["rejected"] == palette.GREY
+
+
+def test_a_missing_system_library_is_named_and_pictures_are_made(project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(show, "X11_LIBRARIES", ("libno-such-thing.so.7",))
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.warns(UserWarning, match="libno-such-thing"):
+        assert len(show.present(project.root, tmp_path)) == 4

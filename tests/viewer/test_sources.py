@@ -145,3 +145,13 @@ def test_three_rows_of_the_hiv_picks_land_where_the_formula_puts_them(shared: Pa
         size, pixel, binning = (4000, 4000, 2000), 1.35, 7.407407
         voxels = [(float(cell) / pixel + n / 2) / binning for cell, n in zip(cells, size, strict=True)]
         np.testing.assert_allclose(drawn, [voxels[2], voxels[1], voxels[0]], atol=1e-6)
+
+
+def test_star_files_of_something_else_are_refused_by_what_they_hold(golden: Path) -> None:
+    with pytest.raises(InputError, match="found data_general, data_fsc"):
+        load_session(golden / "PostProcess" / "postprocess.star")
+
+
+def test_an_optimisation_set_whose_particles_are_missing_names_them(shared: Path) -> None:
+    with pytest.raises(FileMissingError, match=r"Extract/job031/particles\.star"):
+        load_session(shared / "data" / "relion5_hiv_project" / "Extract" / "job031" / "optimisation_set.star")

@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
+from napari_subtomo.errors import FileFormatError
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.mrc import read_mrc, write_mrc
 from napari_subtomo.viewer import layers
@@ -219,3 +220,13 @@ def test_float16_volumes_open(project: Any, tmp_path: Any) -> None:
     volume = open_volume(tmp_path / "half.mrc", slab=30.0)
     assert volume.data.dtype == np.float16
     assert volume.contrast_limits[0] < volume.contrast_limits[1]
+
+
+def test_a_tomogram_that_is_cut_off_is_an_error_and_leaves_the_view_as_it_was(view: ProjectView, viewer: ViewerModel) -> None:
+    path = view.session.project / "tomograms" / "TS_02.mrc"
+    path.write_bytes(path.read_bytes()[:2000])
+    before = [found.name for found in viewer.layers]
+    with pytest.raises(FileFormatError, match="cut off"):
+        view.step(1)
+    assert view.session.shown == "TS_01"
+    assert [found.name for found in viewer.layers] == before

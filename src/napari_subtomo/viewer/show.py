@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 #: Command of the dock in the manifest, and the name by which napari's menu knows the dock.
 DOCK_COMMAND, DOCK_NAME = "napari-subtomo.kept_particles", "Kept particles (Subtomogram analysis)"
 
+X11_LIBRARIES = ("libxcb-cursor.so.0", "libxcb-icccm.so.4", "libxcb-keysyms.so.1", "libxcb-shape.so.0", "libxkbcommon-x11.so.0")
+
 
 def display_available() -> bool:
     """Whether a window can be opened: Qt, and on Linux a screen (X11 or Wayland); not with Qt's windowless platforms."""
@@ -29,7 +33,20 @@ def display_available() -> bool:
         return False
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    return _has_qt()
+    return _has_qt() and not missing_libraries()
+
+
+def missing_libraries() -> tuple[str, ...]:
+    """System libraries that Qt needs for a window on X11 and that are not here; without them Qt does not fail, it aborts the program."""
+    if not sys.platform.startswith("linux") or not os.environ.get("DISPLAY") or os.environ.get("QT_QPA_PLATFORM", "xcb") != "xcb":
+        return ()
+    missing = []
+    for name in X11_LIBRARIES:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            missing.append(name)
+    return tuple(missing)
 
 
 def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel | None = None) -> ProjectView | None:
@@ -126,6 +143,9 @@ def present(directory: str | Path, out: str | Path | None = None) -> list[Path]:
     if display_available():
         open_project(directory)
         return []
+    missing = missing_libraries()
+    if missing:
+        warnings.warn(f"No window can be opened without {', '.join(missing)}; install them. Pictures are written instead.", stacklevel=2)
     return make_pictures(directory, out)
 
 

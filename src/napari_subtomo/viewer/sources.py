@@ -145,11 +145,15 @@ def source_of(path: Path, project: Project | None = None) -> tuple[Project, Sour
         return project, _file_source(_existing(data, path), project)
     if star.first.has(TOMO_NAME):
         return project, None
-    named = read_optimisation_set(path)
-    if named.particles:
-        source = _file_source(_named(project, named.particles, path), project)
-        return project, Source(source.title, source.kind, source.particles, source.rejected, path)
-    raise InputError(f"Expected particles, tomograms, an optimiser, a model or an optimisation set in {path}, found none of them.")
+    try:
+        named = read_optimisation_set(path).particles
+    except SubtomoError:
+        named = None
+    if named is None:
+        found = ", ".join(f"data_{name}" for name in star.names[:4])
+        raise InputError(f"Expected particles, tomograms, an optimiser, a model or an optimisation set in {path}, found {found}.")
+    source = _file_source(_named(project, named, path), project)
+    return project, Source(source.title, source.kind, source.particles, source.rejected, path)
 
 
 def project_of(path: Path) -> Project:

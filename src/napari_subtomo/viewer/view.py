@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from psygnal import Signal
 
+from napari_subtomo.errors import SubtomoError
 from napari_subtomo.viewer import edits, layers
 from napari_subtomo.viewer.overlay import OverlayState, resolve
 from napari_subtomo.viewer.session import Session
@@ -84,8 +85,12 @@ class ProjectView:
         moved_on = session.shown != self._session.shown or session.project != self._session.project
         if session.project != self._session.project:
             self._volumes.clear()
-        self._session = session
-        self._draw(centre=moved_on)
+        former, self._session = self._session, session
+        try:
+            self._draw(centre=moved_on)
+        except SubtomoError:
+            self._session = former  # what is on the screen
+            raise
 
     def step(self, step: int) -> None:
         """Show the tomogram `step` places further in the list."""
@@ -122,10 +127,10 @@ class ProjectView:
         session = self._session
         if not session.tomograms:
             return
-        state = resolve(session)
+        state, volume = resolve(session), self._open(session.shown)  # fail before anything is changed
         self._drawing = True
         try:
-            layers.apply_image(self.viewer, session, self._open(session.shown))
+            layers.apply_image(self.viewer, session, volume)
             layers.apply_overlay(self.viewer, session, state, self._state)
         finally:
             self._drawing = False
