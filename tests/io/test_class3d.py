@@ -17,10 +17,12 @@ from napari_subtomo.geometry.so3 import healpix_directions
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.class3d import complete_iterations, iteration_file, write_iteration
 from napari_subtomo.io.class3d_model import coarse_order, orientation_distribution
+from napari_subtomo.io.class_files import missing_files, read_classes
 from napari_subtomo.io.mrc import mrc_header, read_mrc
 from napari_subtomo.io.particles import ParticleSet, read_particles
-from napari_subtomo.io.project import JobFolder
+from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.io.star import StarFile, read_star
+from napari_subtomo.viewer.classjob import read_class_job
 
 KINDS = ("data", "model", "optimiser", "sampling", "optimisation_set")
 RELION = shutil.which("relion_star_printtable")
@@ -253,6 +255,31 @@ def test_the_command_line_stands_above_the_optimiser(job: tuple[Path, JobFolder]
     lines = job[1].file("run_it003_optimiser.star").read_text().splitlines()
     assert lines[0].startswith("# napari-subtomo classify; version ")
     assert "--fixed-sampling " in lines[1] and "--classes 2" in lines[1] and " True" not in lines[1]
+
+
+@pytest.mark.parametrize("iteration", [0, 2, 3])
+@pytest.mark.parametrize("kind", ["optimiser", "model", "data"])
+def test_what_was_written_is_read_from_any_file_of_any_iteration(job: tuple[Path, JobFolder], iteration: int, kind: str) -> None:
+    _, folder = job
+    table = read_classes(folder.file(iteration_file(iteration, kind)), folder.project)
+    assert table.numbers == (1, 2, 3) and table.empty_class == 3
+    assert missing_files(table.files, folder.project) == []
+    assert sum(table.hard.values()) == 30 and sum(table.soft.values()) == pytest.approx(1, abs=1e-5)
+    assert table.hard[3] == (6 if iteration else 0)  # the empty places
+
+
+def test_curves_of_a_job_are_read_with_the_missing_files_named(job: tuple[Path, JobFolder], tmp_path: Path) -> None:
+    shutil.copytree(job[0], tmp_path / "project")
+    project = Project(tmp_path / "project")
+    folder = project.root / "Class3D/job001"
+    (folder / "run_it003_class002.mrc").unlink()
+    (folder / "run_it001_optimiser.star").unlink()
+    found = read_class_job(folder, project)
+    assert found is not None and found.iterations.tolist() == [0, 1, 2, 3] and found.empty_class == 3
+    assert found.missing == ("Class3D/job001/run_it003_class002.mrc",) and found.maps[1] is None and found.maps[0] is not None
+    np.testing.assert_allclose(found.fractions.sum(1), 1, atol=1e-5)
+    assert np.isnan(found.resolutions[-1, 2]) and (found.resolutions[-1, :2] < 40).all()  # the empty class has none
+    assert np.isnan(found.change_classes[:2]).all() and np.isfinite(found.change_classes[2:]).all()
 
 
 # --- RELION's programs --------------------------------------------------------------------------------------------------------
