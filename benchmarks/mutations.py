@@ -97,10 +97,10 @@ MUTATIONS = (
     Mutation("sign of the defocus", "numerics/ctf.py", "np.pi * wavelength * (", "-np.pi * wavelength * (", CTF),
     Mutation("sign of the amplitude contrast", "numerics/ctf.py", "+ np.arcsin(amplitude)", "- np.arcsin(amplitude)", CTF),
     Mutation(
-        "CTF left out of the extracted data",
+        "sign of the CTF in extracted data",
         "extract/statistics.py",
         "(wedge.filter * transfer)",
-        "(wedge.filter * transfer / transfer)",
+        "(wedge.filter * abs(transfer))",
         EXTRACTION,
     ),
     Mutation("sign of the tilt in the wedge", "numerics/wedge.py", "np.abs(k @ beam)", "np.abs(k @ (beam * [-1, 1, 1]))", WEDGE),
