@@ -99,9 +99,7 @@ def resolve(session: Session) -> OverlayState:
     pointing = kept & np.isfinite(arrows).all(axis=1)
     living = table.alive & session.kept
     here = living & (table.tomograms == session.shown)
-    legend = [
-        LegendEntry(key.label, key.colour, int((key.mask & here).sum()), int((key.mask & living).sum())) for key in colours.keys
-    ]
+    legend = [LegendEntry(key.label, key.colour, int((key.mask & here).sum()), int((key.mask & living).sum())) for key in colours.keys]
     _, rejected = session.totals()
     if rejected:
         legend.append(LegendEntry("rejected", palette.GREY, int((~kept).sum()), rejected))
