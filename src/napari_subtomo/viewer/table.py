@@ -107,9 +107,7 @@ class ParticleTable:
     def joined(self, other: ParticleTable) -> ParticleTable:
         """This table followed by another; columns that one of them lacks are empty there."""
         labels = [*self.columns, *(label for label in other.columns if label not in self.columns)]
-        columns = {
-            label: (*self.columns.get(label, [""] * len(self)), *other.columns.get(label, [""] * len(other))) for label in labels
-        }
+        columns = {label: (*self.columns.get(label, [""] * len(self)), *other.columns.get(label, [""] * len(other))) for label in labels}
         arrays = {
             name: np.concatenate([getattr(self, name), getattr(other, name)])
             for name in ("tomograms", "positions", "orientations", "classes", "scores", "names", "source", "row", "alive")
