@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-
 class ViewEvents:
     """What happens to views of any viewer; docks listen to find the view of theirs."""
 
