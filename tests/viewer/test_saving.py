@@ -29,10 +29,7 @@ def changed_cells(before: Path, after: Path) -> dict[tuple[int, str], tuple[str,
     a, b = read_particles(before).table, read_particles(after).table
     assert a.labels == b.labels
     return {
-        (row, label): (x, y)
-        for label in a.labels
-        for row, (x, y) in enumerate(zip(a.texts(label), b.texts(label), strict=False))
-        if x != y
+        (row, label): (x, y) for label in a.labels for row, (x, y) in enumerate(zip(a.texts(label), b.texts(label), strict=False)) if x != y
     }
 
 
