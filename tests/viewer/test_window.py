@@ -127,9 +127,7 @@ def test_the_key_steps_to_the_next_tomogram(viewer: Any, project: Any, qtbot: An
     assert view.session.shown == "TS_02"
 
 
-def test_the_sample_opens_behind_a_dialog_and_the_window_stays_alive(
-    viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sample_opens_behind_a_dialog_and_the_window_stays_alive(viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from qtpy.QtCore import QTimer
 
     import napari_subtomo.simulate as simulate
