@@ -28,9 +28,21 @@ def show(options: OpenOptions, *, quiet: bool = False) -> None:
         from napari_subtomo.viewer.show import present
 
         pictures = present(options.directory)
+    if pictures:
+        _say_missing(options.directory)
     if not quiet:
         for picture in pictures:
             print(picture)
+
+
+def _say_missing(directory: Path) -> None:
+    """Files of the classification that is shown that are not there; a window says it itself."""
+    from napari_subtomo.cli.console import make_console
+    from napari_subtomo.viewer.pictures import class_job_of
+
+    job = class_job_of(directory)
+    if job is not None and job.missing:
+        make_console(quiet=True).warn(f"Of {job.title} these files are not here: {', '.join(job.missing)}; the rest is shown.")
 
 
 def pictures_of(directory: Path, folder: Path) -> list[Path]:
