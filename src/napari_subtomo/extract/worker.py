@@ -107,9 +107,9 @@ class Cutter:
         """Cut and write a particle; sums for the noise check, or None for a box with NaN, which is not written."""
         options, size = self.options, self.options.written_size
         crop = cut(self.plan, particle, self.scale, self.device)
-        if not bool(np.isfinite(float(crop.sum()))):
-            return None
         with device_context(self.device):
+            if not bool(np.isfinite(float(crop.sum()))):
+                return None
             transfer = self.transfer.at(self.plan.defocus_offsets[particle])
             if options.output_format == "relion5":
                 image, weights, tilts = premultiplied(crop, self.wedge, transfer, size)

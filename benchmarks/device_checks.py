@@ -1,0 +1,302 @@
+"""Everything that can run on a GPU, each with a small input: the same computation is done there and by numpy, and compared.
+
+A check is a function of the device that returns named arrays. Tolerances are stated with each: relative to the largest value of an
+output, or absolute where `absolute` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from napari_subtomo.data.subtomograms import StoredSubtomograms
+from napari_subtomo.data.tomogram import TiltSeries, Tomogram
+from napari_subtomo.em.engine import _e_step, _poses, initial_state, one_iteration
+from napari_subtomo.em.expectation import EStep, search
+from napari_subtomo.extract.noise import NoiseCheck
+from napari_subtomo.extract.resample import Resampling, resample
+from napari_subtomo.extract.statistics import premultiplied, relion5_weights, whitened
+from napari_subtomo.extract.transfer import MeanTransfer
+from napari_subtomo.geometry.orientations import random_matrices
+from napari_subtomo.geometry.projection import tilt_matrices
+from napari_subtomo.geometry.symmetry import symmetry_matrices
+from napari_subtomo.numerics import fourier, fsc
+from napari_subtomo.numerics.backend import device_context, to_device, to_host
+from napari_subtomo.numerics.ctf import ctf, dose_weight
+from napari_subtomo.numerics.masks import soft_sphere
+from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
+from napari_subtomo.numerics.wedge import make_wedge
+from napari_subtomo.progress import Silent
+from napari_subtomo.reconstruct.average import average
+from napari_subtomo.reconstruct.sums import solve
+
+Outputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A computation; `tolerance` holds for each of its outputs."""
+
+    name: str
+    compute: Callable[[str], Outputs]
+    tolerance: float
+    absolute: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The largest difference of any output to numpy's."""
+
+    name: str
+    passed: bool
+    difference: float
+    tolerance: float
+    output: str
+    error: str = ""
+
+
+CHECKS: list[Check] = []
+
+
+def _check(tolerance: float, absolute: bool = False) -> Callable[[Callable[[str], Outputs]], Callable[[str], Outputs]]:
+    def register(function: Callable[[str], Outputs]) -> Callable[[str], Outputs]:
+        CHECKS.append(Check(function.__name__.replace("_", " "), function, tolerance, absolute))
+        return function
+
+    return register
+
+
+def compare(check: Check, device: str) -> Verdict:
+    """Run a check on a device and with numpy."""
+    expected = {name: np.asarray(value) for name, value in check.compute("cpu").items()}
+    try:
+        found = {name: np.asarray(to_host(value)) for name, value in check.compute(device).items()}
+    except Exception as error:
+        return Verdict(check.name, False, float("inf"), check.tolerance, "", f"{type(error).__name__}: {error}")
+    worst, where = 0.0, ""
+    for name, right in expected.items():
+        value = found[name]
+        if value.shape != right.shape or np.iscomplexobj(value) != np.iscomplexobj(right):
+            return Verdict(
+                check.name, False, float("inf"), check.tolerance, name, f"{value.shape} {value.dtype}, not {right.shape} {right.dtype}"
+            )
+        scale = 1.0 if check.absolute else max(float(np.abs(right).max(initial=0)), 1e-30)
+        difference = float(np.abs(value - right).max(initial=0)) / scale
+        if not difference <= worst:  # also when it is no number
+            worst, where = difference, name
+    return Verdict(check.name, bool(worst <= check.tolerance), worst, check.tolerance, where)
+
+
+def _noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+# --- numerics ------------------------------------------------------------------------------------------------------------
+
+
+@_check(1e-5)
+def centred_transforms(device: str) -> Outputs:
+    with device_context(device):
+        even, odd = to_device(_noise(16, 16, 16), device), to_device(_noise(9, 12, 15), device)
+        forward = fourier.centred_fft(even)
+        return {"forward": forward, "back": fourier.centred_ifft(forward), "odd": fourier.centred_fft(odd)}
+
+
+@_check(1e-5)
+def layouts_and_cropping(device: str) -> Outputs:
+    with device_context(device):
+        out = {}
+        for n in (12, 13):
+            volume = to_device(_noise(n, n, n), device)
+            half = fourier.full_to_half(fourier.centred_fft(volume))
+            out |= {f"half {n}": half, f"full {n}": fourier.half_to_full(half), f"real {n}": fourier.half_to_full(abs(half))}
+            out |= {f"cropped {n}": fourier.fourier_crop(volume, 8), f"padded {n}": fourier.resize_centred(volume, 20)}
+        return out
+
+
+@_check(1e-5)
+def shells_and_low_pass(device: str) -> Outputs:
+    with device_context(device):
+        volume = to_device(_noise(16, 16, 16), device)
+        transform = fourier.centred_fft(volume)
+        means = {"real": fourier.radial_mean(abs(transform) ** 2), "complex": fourier.radial_mean(transform, 6)}
+        return means | {"lowpass": fourier.lowpass(volume, 10.0, 50.0)}
+
+
+@_check(1e-5)
+def correlation_of_shells(device: str) -> Outputs:
+    with device_context(device):
+        a, b = to_device(_noise(16, 16, 16), device), to_device(_noise(16, 16, 16) + _noise(16, 16, 16, seed=1), device)
+        mask = to_device(soft_sphere(16, 5, 2), device)
+        corrected = fsc.corrected_fsc(a, b, mask, np.random.default_rng(1))
+        return {"plain": fsc.fsc(a, b), "masked": fsc.fsc(a, b, mask), "corrected": np.stack(corrected)}
+
+
+@_check(1e-3)  # the sine of some hundred radians in float32
+def contrast_transfer(device: str) -> Outputs:
+    with device_context(device):
+        k = to_device(np.linspace(0, 0.05, 200, dtype=np.float32), device)
+        angle = to_device(np.linspace(0, 90, 200, dtype=np.float32), device)
+        return {"ctf": ctf(k, 0.3 * k, 300.0, 2.7, 0.1, 30000.0, 29000.0, angle, 10.0), "dose": dose_weight(k, 60.0)}
+
+
+@_check(2e-5)
+def padded_grid(device: str) -> Outputs:
+    with device_context(device):
+        grid = PaddedGrid(12)
+        transform = grid.transform(to_device(_noise(12, 12, 12), device))
+        power = transform.real**2 + transform.imag**2
+        sums = {"complex": grid.symmetrise(transform), "real": grid.symmetrise(power)}
+        return sums | {"transform": transform, "map": grid.to_map(transform), "means": grid.shell_mean(power, 6)}
+
+
+@_check(2e-5)
+def interpolation_both_ways(device: str) -> Outputs:
+    rng = np.random.default_rng(2)
+    points = rng.uniform(-5, 5, (401, 3)).astype(np.float32)
+    with device_context(device):
+        grid = PaddedGrid(12)
+        maps = [grid.transform(to_device(_noise(12, 12, 12, seed=s), device)).reshape(-1, 1) for s in range(3)]
+        here = Interpolation(grid, to_device(points, device))
+        values = to_device((_noise(401, 3) + 1j * _noise(401, 3, seed=9)).astype(np.complex64), device)
+        out = {}
+        for columns in (1, 3):
+            volumes = maps[0] if columns == 1 else _columns(maps)
+            out |= {f"gathered {columns}": here.gather(volumes), f"gathered real {columns}": here.gather(abs(volumes))}
+            out |= {f"scattered {columns}": here.scatter(values[:, :columns]), f"real {columns}": here.scatter(abs(values[:, :columns]))}
+        return out
+
+
+@_check(2e-5)
+def rotated_volume(device: str) -> Outputs:
+    matrix = random_matrices(1, np.random.default_rng(3))[0]
+    with device_context(device):
+        return {"rotated": rotate_volume(to_device(_noise(12, 12, 12), device), matrix, (0.5, -1.0, 2.0))}
+
+
+def _columns(arrays: list[Any]) -> Any:
+    from napari_subtomo.numerics.backend import namespace
+
+    return namespace(arrays[0]).concatenate(arrays, axis=1)
+
+
+# --- extract -------------------------------------------------------------------------------------------------------------
+
+
+def _series() -> tuple[TiltSeries, Tomogram]:
+    tilts = np.arange(-60, 61, 6.0)
+    zero, one = np.zeros(len(tilts)), np.ones(len(tilts))
+    series = TiltSeries(
+        "TS_1", zero, tilts, 85 * one, zero, zero, 30000 * one, 29500 * one, 20 * one, zero, one - 0.001 * np.abs(tilts), 2 * np.abs(tilts),
+        bfactor=zero,
+    )  # fmt: skip
+    tomogram = Tomogram("TS_1", (64, 64, 32), 10.0, 1.0, 300.0, 2.7, 0.1)
+    return series, tomogram
+
+
+@_check(2e-5)
+def resampled_box(device: str) -> Outputs:
+    resampling = Resampling(12, 1.3)
+    side = resampling.side
+    with device_context(device):
+        matrices = to_device(resampling.matrices(np.array([20.3, 21.8, 19.5])), device)
+        return {"box": resample(to_device(_noise(side, side, side), device), matrices)}
+
+
+@_check(1e-3)  # of the CTF, as above
+def subtomogram_statistics(device: str) -> Outputs:
+    series, tomogram = _series()
+    host = make_wedge(24, tilt_matrices(series))
+    noise, wedge = NoiseCheck(host), host.to(device)
+    out = {}
+    for kind in ("none", "phase-flipped", "corrected"):
+        with device_context(device):
+            transfer = MeanTransfer(wedge, series, tomogram, 10.0, kind, device)  # type: ignore[arg-type]
+            crop = to_device(_noise(24, 24, 24), device)
+            mean = transfer.at(np.linspace(-200, 200, len(series)))
+            data, weights, tilts = premultiplied(crop, wedge, mean, 24)
+            out |= {f"transfer {kind}": mean, f"data {kind}": data, f"weights {kind}": relion5_weights(weights, tilts)}
+            small = premultiplied(crop, wedge, mean, 16)
+            out |= {f"small data {kind}": small[0], f"small weights {kind}": small[1], f"small tilts {kind}": small[2]}
+            volume, amplitude = whitened(crop, wedge, mean, 16)
+            out |= {f"white {kind}": volume, f"3D CTF {kind}": amplitude, f"noise {kind}": noise.measure(crop, wedge)}
+    return out
+
+
+# --- reconstruct ---------------------------------------------------------------------------------------------------------
+
+
+@_check(1e-4)
+def averages(device: str) -> Outputs:
+    rng = np.random.default_rng(5)
+    n, count = 16, 6
+    weights = rng.uniform(0.5, 2, (count, n, n, n // 2 + 1)).astype(np.float32)
+    source = StoredSubtomograms.of(_noise(count, n, n, n), weights, 10.0)
+    halves = np.arange(count) % 2 + 1
+    sums = average(source, random_matrices(count, rng), rng.uniform(-2, 2, (count, 3)), halves, device=device)
+    out: Outputs = {"numerator": sums[1].numerator, "denominator": sums[2].denominator}
+    with device_context(device):
+        for group in ("C1", "C3", "D2"):
+            out[group] = solve(sums[1] + sums[2], symmetry_matrices(group))
+        out["Wiener"] = solve(sums[1], symmetry_matrices("C1"), 0.5)
+    return out
+
+
+# --- em ------------------------------------------------------------------------------------------------------------------
+
+
+def em_setup(n: int, count: int, device: str, **options: Any) -> Any:
+    """An engine over simulated particles, as many species as classes; needs the folder `tests` on the path."""
+    from helpers import em_world
+
+    given = {"classes": 2, "folds": 2, "initial_lowpass": n * 10.0 / 5, "noise_temperature": 1.0, **options}
+    made = em_world.simulate(n=n, count=count, snr=0.1, species=given["classes"], empty=count // 8, seed=6)
+    return replace(em_world.setup(made, reference=np.stack(made.maps), **given), device=device)
+
+
+def e_step(setup: Any, last_shell: int | None = None, cross_correlation: bool = False) -> EStep:
+    """The first E-step of a setup, at `last_shell` if given."""
+    state = initial_state(setup)
+    if last_shell is not None:
+        state = replace(state, last_shell=last_shell)
+    return _e_step(setup, state, _poses(setup, state, 1, Silent()), None, cross_correlation)
+
+
+def _searched(device: str, cross_correlation: bool = False, **options: Any) -> Outputs:
+    setup = em_setup(16, 10, device, **options)
+    poses, results = search(e_step(setup, cross_correlation=cross_correlation), setup.prepared, 1, Silent())
+    names = ("posterior", "log_evidence", "log_likelihood", "pmax", "turn", "offset")
+    kept = {"kept": np.array([float(p.score.sum()) for p in poses])}
+    return {name: getattr(results, name) for name in names} | kept
+
+
+@_check(0.01, absolute=True)  # nats, probabilities, pixels
+def search_of_poses_and_classes(device: str) -> Outputs:
+    return _searched(device)
+
+
+@_check(0.01, absolute=True)
+def search_by_correlation(device: str) -> Outputs:
+    return _searched(device, cross_correlation=True)
+
+
+@_check(0.01, absolute=True)
+def search_of_all_orientations(device: str) -> Outputs:
+    return _searched(device, local_range=-1.0, angular_step=30.0, offset_range=1.0, fixed_sampling=True)
+
+
+@_check(0.01, absolute=True)
+def search_without_alignment(device: str) -> Outputs:
+    return _searched(device, align=False)
+
+
+@_check(2e-3)
+def whole_iteration(device: str) -> Outputs:
+    setup = em_setup(16, 10, device)
+    state, classes = one_iteration(setup, initial_state(setup), Silent())
+    told: Any = SimpleNamespace(**vars(classes))
+    return {"references": state.maps, "noise": state.noise, "labels": state.labels, "maps": told.maps, "origins": state.offsets}
