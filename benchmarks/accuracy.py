@@ -37,8 +37,8 @@ def main(words: list[str] | None = None) -> int:
     data = json.loads(options.json.read_text()) if options.json.is_file() else {"results": {}, "times": {}}
     if not options.only_docs:
         results, times = measure_seeds(options)
-        data["results"][options.name], data["times"][options.name] = results, times
-        write(options.json, json.dumps(rounded(data), indent=1) + "\n")
+        data["results"][options.name], data["times"][options.name] = rounded(results), rounded(times)
+        write(options.json, json.dumps(data, indent=1) + "\n")
         show(options.name, results, times)
     if options.write_docs or options.only_docs:
         write(options.docs, document(data, MASK_DIAMETER))

@@ -154,6 +154,13 @@ data resolve it at most 1.5 times worse than the best class. The truth is looked
   mask of {mask:g} Å; of each species the kept class that holds most of it.
 """
 
+GPU = """## On a GPU
+
+`python benchmarks/gpu_check.py` compares everything that can run on a GPU with numpy there, times E-steps on both, and writes a report; its
+first lines say what it needs. Where there is no GPU, the tests run the same computations on a stand-in for CuPy that refuses what CuPy
+refuses. No report of a real GPU has been published here yet.
+"""
+
 
 def document(data: Mapping[str, Any], mask: float) -> str:
     """docs/benchmarks.md."""
@@ -174,4 +181,4 @@ def document(data: Mapping[str, Any], mask: float) -> str:
         machine, load = times["machine"], max(row["load"] for row in times["medians"].values())
         parts += [f"Medians on {machine}:", "", *time_table(times), ""]
         parts += [f"Other programs ran at the same time (median load up to {load:.1f}); alone, the clock shows less.", ""]
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join([*parts, GPU]).rstrip() + "\n"
