@@ -130,8 +130,8 @@ def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: 
         lines.append(f"  {name}: {counts[c]} particles{tail}")
     if not state.signal:
         text = (
-            "No signal: no shell beyond the initial low-pass ever showed more signal than noise, "
-            "so what the classes show is the reference; check contrast, pixel size, orientations and the reference, or use more particles."
+            f"No signal beyond the initial low-pass of {options.initial_lowpass:g} Å: up to there the classes may show the reference; "
+            "begin with a coarser --initial-lowpass to tell, and if it is coarse, check contrast, pixel size, orientations and reference."
         )
         reporter.warn(text)
         lines.append(text)
