@@ -8,7 +8,6 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
-
 from helpers.terminal import succeed
 
 #: x, y, z, height: no symmetry, one hand; Å about the particle's centre
@@ -18,11 +17,9 @@ BOX, VOXEL = 34, 10.0
 TILTS = np.arange(-60, 61, 3.0)
 #: coordinate, origin (Å), angles of the subtomogram frame and of the particle (rot, tilt, psi)
 ONE = [((31.3, -64.9, 41.7), (13.1, -8.2, 21.4), (31.0, 62.0, -75.0), (-120.0, 40.0, 15.0))]
-COLUMNS = (
-    "rlnTomoName rlnTomoParticleName rlnCenteredCoordinateXAngst rlnCenteredCoordinateYAngst rlnCenteredCoordinateZAngst rlnOriginXAngst "
-    "rlnOriginYAngst rlnOriginZAngst rlnTomoSubtomogramRot rlnTomoSubtomogramTilt rlnTomoSubtomogramPsi rlnAngleRot rlnAngleTilt "
-    "rlnAnglePsi rlnOpticsGroup"
-).split()
+COLUMNS = ["rlnTomoName", "rlnTomoParticleName"]
+COLUMNS += [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"] + [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
+COLUMNS += [f"rln{kind}{angle}" for kind in ("TomoSubtomogram", "Angle") for angle in ("Rot", "Tilt", "Psi")] + ["rlnOpticsGroup"]
 
 
 def about_z(degrees: float) -> np.ndarray:

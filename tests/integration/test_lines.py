@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from helpers.terminal import SMALL, Answer, shell, succeed
 
 from napari_subtomo.io.mrc import read_mrc
@@ -81,7 +80,7 @@ def test_every_job_leaves_what_it_promises(done: Path) -> None:
         assert [name for name in names if not (done / folder / name).is_file()] == []
     for i in range(8):
         assert len(list((done / "Class3D/job004").glob(f"run_it{i:03d}_class???.mrc"))) == 4  # three and the empty one
-    assert not [path for path in done.rglob("*.tmp")]
+    assert not list(done.rglob("*.tmp"))
 
 
 def test_rows_stay_in_order_with_all_their_columns_and_the_rest_lies_beside(done: Path) -> None:

@@ -77,8 +77,10 @@ def centred_coordinates(
         No coordinates, or values that are no finite numbers.
     """
     if not table.has(*relion.COORDINATES):
+        there = [f"_{label}" for label in (*relion.CENTRED, *relion.COORDINATES) if table.has(label)]
         raise FileFormatError(
-            f"Expected particle coordinates (_{relion.CENTRED_X} ... or _{relion.COORDINATE_X} ...) in {table.where}, found neither."
+            f"Expected particle coordinates (_{relion.CENTRED_X} or _{relion.COORDINATE_X}, and the same for Y and Z) in {table.where}, "
+            f"found {'only ' + ' and '.join(there) if there else 'neither'}."
         )
     is_relion4 = table.has(relion.TOMO_NAME)
     if tomograms is None:

@@ -30,7 +30,7 @@ STOP = "wait for it, or stop it by an empty file 'cancel' in that folder"
 
 def holds_traces_only(folder: Path) -> bool:
     """Whether a run left its record, logs and markers there and nothing that a next run could mistake for its own."""
-    return all(path.is_file() and (path.name.startswith(".") or path.name in TRACES) for path in folder.iterdir())
+    return all(path.name.startswith(".") or (path.name in TRACES and path.is_file()) for path in folder.iterdir())
 
 
 def is_empty(folder: Path) -> bool:
