@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.data.result import JobResult
+from napari_subtomo.em.accuracy import UNKNOWN
 from napari_subtomo.em.engine import Setup, initial_state, iterate
 from napari_subtomo.em.inputs import set_up
 from napari_subtomo.em.report import describe_start
@@ -125,8 +126,10 @@ def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: 
     lines = [f"{len(state.labels)} particles after {iteration} iterations:"]
     for c in range(k):
         name = "empty" if options.empty_class and c == k - 1 else f"class {c + 1}"
-        known = classes is not None and name != "empty" and counts[c] > 0
-        tail = f", resolution {classes.resolutions[c]:.1f} Å" if classes is not None and known else ""
+        tail = ""
+        if classes is not None and name != "empty" and counts[c] > 0:
+            value = classes.resolutions[c]
+            tail = f", resolution {value:.1f} Å" if value < UNKNOWN else ", no shell with more signal than noise"
         lines.append(f"  {name}: {counts[c]} particles{tail}")
     if not state.signal:
         text = (
