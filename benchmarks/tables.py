@@ -146,7 +146,7 @@ data resolve it at most 1.5 times worse than the best class. The truth is looked
 * **Adjusted Rand index** (Hubert & Arabie 1985; 1: the same partition, 0: chance), of hard labels, in three versions: all picks, the true
   groups being the two species and the false picks as one group, (a) against the classes as found, the empty class being one of them, and
   (b) against the kept classes with everything else as one group; (c) the two species among true particles, against the classes as found.
-  (a) stays below 1 where nothing is wrong but false picks of two kinds lie in two classes, such as beads in one and empty places in another.
+  (a) stays below 1 where nothing is wrong but false picks of two kinds lie in two classes, such as beads in one, empty places in another.
 * **True particles kept, false picks rejected**: after selection and removal of duplicates. Gold beads and membrane pieces have density,
   empty places none.
 * **Errors of poses** are those of the true particles that are kept: the angle of the rotation, and the distance, between the true and the
@@ -173,10 +173,11 @@ def document(data: Mapping[str, Any], mask: float) -> str:
         result, times = results[name], data["times"][name]
         n, particles = len(result["seeds"]), sorted({s["particles"] for s in result["seeds"].values()})
         head = "Default settings" if name == "default" else f"`{name}`"
+        version = f"Version {result['version']}, fingerprint of the code {result['code']}"
         note = f" Options added: `{' '.join(result['added'])}`." if result["added"] else ""
         parts += [f"## {head}", ""]
         parts += [
-            f"{n} samples of {' or '.join(map(str, particles))} picks. Version {result['version']}, fingerprint of the code {result['code']}.{note}",
+            f"{n} samples of {' or '.join(map(str, particles))} picks. {version}.{note}",
             "",
         ]
         parts += [*figure_table(result), ""]
