@@ -76,8 +76,15 @@ class Demo:
         return result
 
 
-def run_demo(options: DemoOptions, reporter: Reporter) -> list[Step]:
+def run_demo(options: DemoOptions, reporter: Reporter, sample: Mapping[str, Any] | None = None) -> list[Step]:
     """Simulate, pick, extract, average, classify, select and remove duplicates in `options.directory`.
+
+    Parameters
+    ----------
+    options : DemoOptions
+    reporter : Reporter
+    sample : mapping, optional
+        Options of `SimulateOptions` for another sample than the default one; particles and pixels of the same size.
 
     Returns
     -------
@@ -98,10 +105,10 @@ def run_demo(options: DemoOptions, reporter: Reporter) -> list[Step]:
 
     demo = Demo(options.directory.absolute(), reporter)
     compute: dict[str, Any] = {"threads": options.threads, "seed": options.seed}
-    sample = _simulate(demo, SimulateOptions(**compute))
+    made = _simulate(demo, SimulateOptions(**compute, **(sample or {})))
     pick = demo.step(
         "pick",
-        PickOptions(particles=sample.outputs["particles"], tomograms=sample.outputs["tomograms"], seed=options.seed),
+        PickOptions(particles=made.outputs["particles"], tomograms=made.outputs["tomograms"], seed=options.seed),
         "Picks/job001",
     )
     extract = demo.step(
@@ -137,7 +144,7 @@ def run_demo(options: DemoOptions, reporter: Reporter) -> list[Step]:
     select = demo.step("select", SelectOptions(optimiser=classify.outputs["optimiser"], keep=keep), "Select/job005")
     demo.step(
         "remove-duplicates",
-        DuplicatesOptions(particles=select.outputs["particles"], tomograms=sample.outputs["tomograms"], min_distance=MIN_DISTANCE),
+        DuplicatesOptions(particles=select.outputs["particles"], tomograms=made.outputs["tomograms"], min_distance=MIN_DISTANCE),
         "Select/job006",
     )
     return demo.steps
