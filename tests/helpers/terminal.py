@@ -10,6 +10,7 @@ import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 from napari_subtomo.cli.main import main
 
@@ -29,7 +30,10 @@ class Answer:
 def environment() -> dict[str, str]:
     """Of a machine without a display, with one thread in the numerical libraries."""
     away = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    return {**{k: v for k, v in os.environ.items() if k not in away}, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    kept = {k: v for k, v in os.environ.items() if k not in away}
+    if not sys.platform.startswith("linux"):
+        kept["QT_QPA_PLATFORM"] = "offscreen"
+    return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def program() -> list[str]:
@@ -49,7 +53,7 @@ def shell(line: str, folder: Path) -> Answer:
 def here(line: str, folder: Path) -> Answer:
     """A command line in this process, which saves the start of Python."""
     out, err = io.StringIO(), io.StringIO()
-    with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+    with patch.dict(os.environ, environment(), clear=True), chdir(folder), redirect_stdout(out), redirect_stderr(err):
         status = main(shlex.split(line))
     return Answer(status, out.getvalue(), err.getvalue())
 

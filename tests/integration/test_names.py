@@ -15,6 +15,8 @@ from napari_subtomo.io.mrc import read_mrc
 from napari_subtomo.io.particles import read_particles
 from napari_subtomo.io.star import StarFile, read_star, write_star
 
+pytestmark = pytest.mark.slow
+
 LINES = """\
 pick --particles particles.star --tomograms tomograms.star -o Picks/job001
 extract --optimisation-set Picks/job001/optimisation_set.star --box-size 24 -o Extract/job002

@@ -12,6 +12,7 @@ from napari_subtomo.io.particles import read_particles
 from napari_subtomo.io.star import read_star
 from napari_subtomo.jobs.record import read_record
 
+pytestmark = pytest.mark.slow
 LOWPASS, BOX, PIXEL = 60.0, 48, 10.0
 
 

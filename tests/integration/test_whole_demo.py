@@ -26,8 +26,6 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer, dict[
     root = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "run_demo", partial(demo.run_demo, sample=SAMPLE))
-        for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-            patch.delenv(name, raising=False)
         first = here(LINE, root)
         assert first.status == 0, first.err
         left = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files(root / "project")}
