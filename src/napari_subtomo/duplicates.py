@@ -215,8 +215,8 @@ def run(options: DuplicatesOptions, folder: JobFolder, reporter: Reporter) -> Jo
     write_optimisation_set(
         outputs["optimisation_set"],
         particles=folder.name("particles.star"),
-        tomograms=folder.project.name(tomograms.path) if tomograms is not None and tomograms.path is not None else None,
-        trajectories=folder.project.name(trajectories) if trajectories is not None else None,
+        tomograms=folder.link(tomograms.path) if tomograms is not None and tomograms.path is not None else None,
+        trajectories=folder.link(trajectories) if trajectories is not None else None,
     )
     near = f"{options.min_distance:g} Å or nearer to another one of their tomogram (rule {options.rule})"
     summary = (f"{selection.n_kept} of {len(particles)} particles kept; {selection.n_rejected} removed that lay {near}.",)

@@ -521,4 +521,4 @@ def test_particles_that_relion_extracted_fall_into_relions_classes(shared: Path,
     relion = read_particles(root / "Class3D_3d" / "run_it004_data.star")
     assert rand_index(found.class_numbers, truth.ints("trueClass")) == 1.0
     assert rand_index(found.class_numbers, relion.class_numbers) == 1.0
-    assert read_star(result.outputs["optimisation_set"]).first.text(r.TOMO_TOMOGRAMS_FILE) == "tomograms.star"
+    assert read_star(result.outputs["optimisation_set"]).first.text(r.TOMO_TOMOGRAMS_FILE) == str(root / "tomograms.star")

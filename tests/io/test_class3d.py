@@ -247,7 +247,7 @@ def test_paths_are_relative_inside_the_project_and_absolute_outside(job: tuple[P
     write_iteration(elsewhere, classes, one, root / "tomograms.star", None, options)
     block = read_star(tmp_path / "out" / "run_it001_optimiser.star").first
     assert block.text(r.MODEL_STAR_FILE) == (tmp_path / "out" / "run_it001_model.star").as_posix()
-    assert block.text(r.TOMO_TOMOGRAMS_FILE) == "tomograms.star" and block.text(r.TOMO_TRAJECTORIES_FILE) == ""
+    assert block.text(r.TOMO_TOMOGRAMS_FILE) == (root / "tomograms.star").as_posix() and block.text(r.TOMO_TRAJECTORIES_FILE) == ""
 
 
 def test_the_command_line_stands_above_the_optimiser(job: tuple[Path, JobFolder]) -> None:

@@ -89,7 +89,7 @@ def run(options: ExtractOptions, folder: JobFolder, reporter: Reporter) -> JobRe
     write_optimisation_set(
         outputs["optimisation_set"],
         particles=folder.name("particles.star"),
-        tomograms=None if tomograms.path is None else folder.project.name(tomograms.path),
+        tomograms=None if tomograms.path is None else folder.link(tomograms.path),
     )
     outputs["montage"] = folder.file("montage.png")
     _montage(outputs["montage"], options, plans, particles.names, kept, device)

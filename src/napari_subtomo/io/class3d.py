@@ -79,7 +79,7 @@ def write_iteration(
         write_star(folder.file(iteration_file(it, "sampling")), _sampling(classes))
     inputs = {r.TOMO_TOMOGRAMS_FILE: tomograms, r.TOMO_TRAJECTORIES_FILE: trajectories}
     cells = {r.TOMO_PARTICLES_FILE: folder.name(iteration_file(it, "data"))}
-    cells |= {label: "" if path is None else folder.project.name(path) for label, path in inputs.items()}
+    cells |= {label: "" if path is None else folder.link(path) for label, path in inputs.items()}
     write_star(folder.file(iteration_file(it, "optimisation_set")), [StarBlock.list("", cells)])
     write_star(folder.file(iteration_file(it, "optimiser")), [_optimiser(classes, folder, tomograms, trajectories, options)])
 
@@ -145,8 +145,8 @@ def _optimiser(
         r.OUTPUT_ROOT_NAME: folder.name(ROOT),
         r.MODEL_STAR_FILE: folder.name(iteration_file(it, "model")),
         r.EXPERIMENTAL_DATA_STAR_FILE: folder.name(iteration_file(it, "data")),
-        r.TOMO_TOMOGRAMS_FILE: "" if tomograms is None else project.name(tomograms),
-        r.TOMO_TRAJECTORIES_FILE: "" if trajectories is None else project.name(trajectories),
+        r.TOMO_TOMOGRAMS_FILE: "" if tomograms is None else folder.link(tomograms),
+        r.TOMO_TRAJECTORIES_FILE: "" if trajectories is None else folder.link(trajectories),
         r.ORIENT_SAMPLING_STAR_FILE: folder.name(iteration_file(it, "sampling")) if it else "",
         r.CURRENT_ITERATION: it,
         r.NUMBER_OF_ITERATIONS: classes.n_iterations,

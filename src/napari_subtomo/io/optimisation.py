@@ -111,7 +111,10 @@ def resolve_inputs(
     particles, tomograms, trajectories = input_paths(options, project)
     if particles is None:
         raise InputError("Expected particles, found none; give --particles or --optimisation-set.")
-    return read_particles(particles), None if tomograms is None else read_tomograms(tomograms, project), trajectories
+    if tomograms is None:
+        return read_particles(particles), None, trajectories
+    home = project if tomograms.is_relative_to(project.root) else None  # tomograms of another project know its files
+    return read_particles(particles), read_tomograms(tomograms, home), trajectories
 
 
 def resolve_project(options: InputOptions, explicit: Project | str | Path | None = None) -> Project:

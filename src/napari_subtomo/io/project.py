@@ -134,6 +134,11 @@ class JobFolder:
         """What a STAR cell says for a file of the folder (`name` relative to it, or absolute)."""
         return self.project.name(self.path / name)
 
+    def link(self, path: str | Path) -> str:
+        """What a STAR cell in this folder says for another file: absolute if the folder lies outside the project."""
+        cell = self.project.name(path)
+        return cell if not Path(self.name()).is_absolute() else self.project.resolve(cell).as_posix()
+
 
 def allocate_job(project: Project, kind: str, output: str | Path | None = None, *, command: str = "napari-subtomo") -> JobFolder:
     """Make the folder of a new job; see `job_folders.allocate`."""

@@ -74,8 +74,8 @@ def run(options: PickOptions, folder: JobFolder, reporter: Reporter) -> JobResul
     write_optimisation_set(
         outputs["optimisation_set"],
         particles=folder.name("particles.star"),
-        tomograms=project.name(tomograms_path),
-        trajectories=project.name(trajectories) if trajectories is not None else None,
+        tomograms=folder.link(tomograms_path),
+        trajectories=folder.link(trajectories) if trajectories is not None else None,
     )
     numbers = {"particles": plan.particles.n, "tomograms": len(set(plan.particles.tomo_names))} | plan.numbers
     return JobResult(outputs | {ANNOTATIONS: folder.file(ANNOTATIONS)}, (plan.summary,), numbers)

@@ -78,8 +78,8 @@ def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     write_optimisation_set(
         outputs["optimisation_set"],
         particles=folder.name("particles.star"),
-        tomograms=project.name(files.tomograms) if files.tomograms is not None else None,
-        trajectories=project.name(files.trajectories) if files.trajectories is not None else None,
+        tomograms=folder.link(files.tomograms) if files.tomograms is not None else None,
+        trajectories=folder.link(files.trajectories) if files.trajectories is not None else None,
     )
     reporter.advance()
     if table.classes is not None:
