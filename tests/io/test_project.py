@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,18 +99,22 @@ def test_a_named_output_overrides_and_may_exist(tmp_path: Path, monkeypatch: pyt
         allocate_job(project, "Extract", tmp_path / "file")
 
 
-def _allocate(arguments: tuple[str, str, int]) -> list[str]:
-    root, kind, count = arguments
-    return [allocate_job(Project(Path(root)), kind).name() for _ in range(count)]
+ALLOCATE = """
+import sys
+from pathlib import Path
+from napari_subtomo.io.project import Project, allocate_job
+for _ in range(5):
+    print(allocate_job(Project(Path(sys.argv[1])), sys.argv[2]).name())
+"""
 
 
 @pytest.mark.parametrize("with_pipeline", [False, True])
 def test_processes_that_start_at_once_get_different_numbers(tmp_path: Path, with_pipeline: bool):
     if with_pipeline:
         (tmp_path / "default_pipeline.star").write_text("data_pipeline_general\n_rlnPipeLineJobCounter 1\n")
-    kinds = ["Extract", "Select", "Extract", "Select"]
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        names = [name for names in pool.map(_allocate, [(str(tmp_path), kind, 5) for kind in kinds], chunksize=1) for name in names]
+    commands = [[sys.executable, "-c", ALLOCATE, str(tmp_path), kind] for kind in ("Extract", "Select", "Extract", "Select")]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    names = [name for process in running for name in process.communicate(timeout=300)[0].split()]
     numbers = sorted(int(name[-3:]) for name in names)
     assert len(set(numbers)) == 20
     if with_pipeline:

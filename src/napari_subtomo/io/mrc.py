@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ from napari_subtomo.errors import FileFormatError, FileMissingError, InputError
 from napari_subtomo.io.atomic import atomic_path
 
 HEADER_BYTES = 1024
-_MODES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
-_ANGLE = 90.0
+_MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
 
 @dataclass(frozen=True)
@@ -73,43 +73,57 @@ def mrc_header(path: str | Path) -> MrcHeader:
         raise FileMissingError(f"Cannot read the MRC file {path}: {error.strerror or error}.") from error
     if len(raw) < HEADER_BYTES:
         raise FileFormatError(f"Expected an MRC header of {HEADER_BYTES} bytes in {path}, found {len(raw)} bytes; the file is cut off.")
-    for order in "<", ">":
-        words = np.frombuffer(raw, dtype=f"{order}i4")
-        if 0 <= words[3] <= 127 and all(0 < n < 2**30 for n in words[:3]) and all(0 <= a <= 3 for a in words[16:19]):
-            break
-    else:
-        raise FileFormatError(f"Expected an MRC file, found no MRC header in {path}.")
-    floats = np.frombuffer(raw, dtype=f"{order}f4")
-    mode = int(words[3])
-    if mode not in _MODES or mode == 4:
+    header = _mrcfile_header(path)
+    mode = int(header.mode)
+    if mode not in _MODES:
         raise FileFormatError(f"Expected an MRC file of mode 0, 1, 2, 6 or 12, found mode {mode} in {path}; convert it to float32.")
-    axes = tuple(int(a) for a in words[16:19])
+    axes = (int(header.mapc), int(header.mapr), int(header.maps))
     if axes not in ((1, 2, 3), (0, 0, 0)):
         raise FileFormatError(
             f"Expected x fastest and z slowest (MAPC, MAPR, MAPS = 1, 2, 3) in {path}, found {', '.join(map(str, axes))}; "
             "rewrite the file with standard axes."
         )
-    extended = int(words[23])
+    extended = int(header.nsymbt)
     if extended < 0:
         raise FileFormatError(f"Expected an extended header of 0 bytes or more in {path}, found {extended}.")
-    sampling = [int(n) for n in words[7:10]]
-    cell = [float(a) for a in floats[10:13]]
+    sampling = [int(header[name]) for name in ("mx", "my", "mz")]
+    cell = [float(header.cella[axis]) for axis in "xyz"]
     sizes = tuple(c / n if n > 0 and np.isfinite(c) and c > 0 else 0.0 for c, n in zip(cell, sampling, strict=True))
-    nx, ny, nz = (int(n) for n in words[:3])
-    dtype = np.dtype(order + _MODES[mode])
-    if mode == 0 and _is_unsigned_imod(words, raw):
+    nx, ny, nz = int(header.nx), int(header.ny), int(header.nz)
+    dtype = np.dtype(_MODES[mode]).newbyteorder(header.mode.dtype.byteorder)
+    if mode == 0 and _is_unsigned_imod(raw, header.mode.dtype.byteorder):
         dtype = np.dtype("u1")
-    header = MrcHeader((nz, ny, nx), sizes[0], mode, dtype, HEADER_BYTES + extended, int(words[22]) == 0, (sizes[0], sizes[1], sizes[2]))
-    if size < header.file_bytes:
+    found = MrcHeader((nz, ny, nx), sizes[0], mode, dtype, HEADER_BYTES + extended, int(header.ispg) == 0, (sizes[0], sizes[1], sizes[2]))
+    if size < found.file_bytes:
         raise FileFormatError(
-            f"Expected {header.file_bytes} bytes for {nx} x {ny} x {nz} values of {dtype.itemsize} bytes in {path}, "
+            f"Expected {found.file_bytes} bytes for {nx} x {ny} x {nz} values of {dtype.itemsize} bytes in {path}, "
             f"found {size}; the file is cut off."
         )
+    return found
+
+
+def _mrcfile_header(path: Path) -> Any:
+    """The header record as `mrcfile` reads it, in the byte order of the file; refused where it makes no sense."""
+    import mrcfile
+
+    refused = FileFormatError(f"Expected an MRC file, found no MRC header in {path}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old files lack the map stamp: what matters is checked below
+            with mrcfile.open(path, permissive=True, header_only=True) as file:
+                header = file.header.copy()
+    except (ValueError, OSError) as error:
+        raise refused from error
+    sizes = (int(header.nx), int(header.ny), int(header.nz))
+    axes = (int(header.mapc), int(header.mapr), int(header.maps))
+    if not (0 <= int(header.mode) <= 127 and all(0 < n < 2**30 for n in sizes) and all(0 <= a <= 3 for a in axes)):
+        raise refused
     return header
 
 
-def _is_unsigned_imod(words: npt.NDArray[np.int32], raw: bytes) -> bool:
+def _is_unsigned_imod(raw: bytes, order: Any) -> bool:
     """IMOD stores bytes of mode 0 as unsigned unless the first bit of its flags is set (its stamp is 1146047817)."""
+    words = np.frombuffer(raw, dtype=np.dtype("i4").newbyteorder(order))
     return int(words[38]) == 1146047817 and int(words[39]) & 1 == 0
 
 
@@ -175,29 +189,15 @@ def write_mrc(path: str | Path, array: npt.ArrayLike, voxel_size: float, float16
         count = int(finite.size - finite.sum())
         hint = "; write float32" if float16 and np.isfinite(values).all() else ""
         raise InputError(f"Expected finite values that fit {dtype.name} for {path}, found {count} that do not{hint}.")
-    header = _header(stored.shape, 12 if float16 else 2, voxel_size, numbers, stack)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        stream.write(header)
-        stream.write(stored.data)
+    import mrcfile
 
-
-def _header(shape: tuple[int, ...], mode: int, voxel_size: float, numbers: npt.NDArray[np.float32], stack: bool) -> bytes:
-    """MRC2014 header, little endian, as RELION writes it: no extended header, origin 0."""
-    words = np.zeros(HEADER_BYTES // 4, dtype="<i4")
-    floats = words.view("<f4")
-    sections, rows, columns = shape
-    size_xyz = (columns, rows, sections)
-    words[0:3] = size_xyz
-    words[3] = mode
-    words[7:10] = size_xyz if not stack else (*size_xyz[:2], 1)
-    floats[10:13] = [n * voxel_size for n in words[7:10]]
-    floats[13:16] = _ANGLE
-    words[16:19] = (1, 2, 3)
-    floats[19:22] = [numbers.min(), numbers.max(), numbers.mean(dtype=np.float64)]
-    words[22] = 0 if stack else 1
-    words[27] = 20140
-    raw = bytearray(words.tobytes())
-    raw[208:212] = b"MAP "
-    raw[212:216] = b"\x44\x44\x00\x00"  # little endian
-    raw[216:220] = np.array([numbers.std(dtype=np.float64)], dtype="<f4").tobytes()
-    return bytes(raw)
+    with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
+        file.set_data(stored)
+        if stack:
+            file.set_image_stack()
+        else:
+            file.set_volume()
+        file.voxel_size = voxel_size
+        # the library's label holds the time: equal volumes shall be equal files
+        file.header.nlabl = 0
+        file.header.label[:] = b""
