@@ -46,7 +46,7 @@ class ProjectView:
     changed = Signal(Session)
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
-        self.viewer: ViewerModel = _own(viewer)
+        self.viewer: ViewerModel = own_viewer(viewer)
         self._session = session
         self._state: OverlayState | None = None
         self._volumes: dict[str, Volume | None] = {}
@@ -204,12 +204,12 @@ class ProjectView:
 
 def view_of(viewer: ViewerModel) -> ProjectView | None:
     """The view that lives on a viewer, or None."""
-    viewer = _own(viewer)
+    viewer = own_viewer(viewer)
     found = _views.get(id(viewer))
     return found if found is not None and found.viewer is viewer else None
 
 
-def _own(viewer: ViewerModel) -> ViewerModel:
+def own_viewer(viewer: ViewerModel) -> ViewerModel:
     """The viewer itself: napari hands plugins a proxy of it, which is another object."""
     own: ViewerModel = getattr(viewer, "__wrapped__", viewer)
     return own
