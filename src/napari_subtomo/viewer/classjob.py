@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from napari_subtomo.errors import SubtomoError
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.class_files import map_path
-from napari_subtomo.io.particles import read_particles
+from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.star import StarFile, read_star
 from napari_subtomo.viewer.sources import iterations
@@ -69,23 +70,34 @@ class ClassJob:
         return int(self.fractions.shape[1])
 
 
-def read_class_job(folder: Path, project: Project) -> ClassJob | None:
+def read_class_job(
+    folder: Path, project: Project, *, read: Callable[[Path], StarFile] = read_star, numbers: Collection[int] | None = None
+) -> ClassJob | None:
     """Read the iterations of a job folder; None if it has no model file.
 
     Missing data files, maps and optimisers are no error: they are listed in `missing`, and what the others say is shown.
+
+    Parameters
+    ----------
+    folder : Path
+    project : Project
+    read : callable, optional
+        Reads a STAR file; one that remembers what it read makes the next call short.
+    numbers : collection of int, optional
+        Iterations to read; all that have a model by default.
     """
-    models = iterations(folder, "model")
+    models = {number: path for number, path in iterations(folder, "model").items() if numbers is None or number in numbers}
     if not models:
         return None
-    stars = {number: read_star(path) for number, path in models.items()}
-    optimisers = {number: read_star(path) for number, path in iterations(folder, "optimiser").items()}
+    stars = {number: read(path) for number, path in models.items()}
+    optimisers = {number: read(path) for number, path in iterations(folder, "optimiser").items() if number in models}
     last = max(models)
     n_classes = len(stars[last][r.MODEL_CLASSES])
     missing: list[str] = []
     data = folder / models[last].name.replace("_model.star", "_data.star")
     counts = None
     if data.is_file():
-        counts = np.bincount(read_particles(data).class_numbers, minlength=n_classes + 1)[1 : n_classes + 1].astype(np.int64)
+        counts = np.bincount(ParticleSet(read(data), data).class_numbers, minlength=n_classes + 1)[1 : n_classes + 1].astype(np.int64)
     else:
         missing.append(project.name(data))
     maps = _maps(stars[last], models[last], project, missing)
