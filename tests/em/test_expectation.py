@@ -1,5 +1,7 @@
 """The E-step against a plain loop over every pose, in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import em_world as world
@@ -8,6 +10,9 @@ from scipy.ndimage import map_coordinates
 from napari_subtomo.em.engine import _e_step, initial_state
 from napari_subtomo.em.expectation import search
 from napari_subtomo.em.poses import PoseGrid, pose_grid
+from napari_subtomo.em.prepare import prepare, resample
+from napari_subtomo.numerics.masks import soft_sphere
+from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Silent
 
 
@@ -31,13 +36,28 @@ def exact_reference(volume, k, rotation):
     return np.exp(-2j * np.pi / n * ((k @ rotation) @ np.stack([x, y, z]).astype(float))) @ volume.ravel().astype(float)
 
 
+def particle_data(setup, i):
+    """What the E-step compares: the particle's data, or those of the particle cut out by hand before anything else."""
+    options, mask = setup.options, 1.0
+    if options.mask_particles:
+        mask = soft_sphere(setup.lattice.n, options.mask_diameter / 2 / setup.pixel_size, 5)
+    rows = list(range(len(setup.prepared)))
+
+    def load(row):
+        particle = setup.load(row)
+        return replace(particle, data=(particle.data * mask).astype(np.float32))
+
+    cut = prepare(load, setup.frames[rows], setup.input_offsets[rows], setup.lattice, 1, Silent())
+    return cut.G[i].astype(complex)
+
+
 def brute_force(setup, step, i):
     """Log posterior numerators (nT, classes, nR) of particle i, one pose after the other."""
     lattice, n = setup.lattice, setup.lattice.n
     voxels = lattice.prefix(step.last_shell)
     k, shell = lattice.k[:voxels].astype(float), lattice.shell[:voxels]
     whitening = np.where(shell == 0, 0, 1 / (step.model.temperature * step.model.noise[0][shell]))
-    g, h = setup.prepared.G[i, :voxels].astype(complex), setup.prepared.H[i, :voxels].astype(float)
+    g, h = particle_data(setup, i)[:voxels], setup.prepared.H[i, :voxels].astype(float)
     fold = setup.particles.fold[i]
     classes = step.model.maps.shape[1]
     total = step.offsets_px[i] + step.poses.shifts
@@ -55,11 +75,17 @@ def brute_force(setup, step, i):
     return out
 
 
-@pytest.fixture(scope="module")
-def small():
+@pytest.fixture(scope="module", params=[True, False], ids=["masked", "whole"])
+def small(request):
     made = world.simulate(n=16, count=5, snr=0.05, species=2, seed=3)
     return world.setup(
-        made, reference=np.stack(made.maps), classes=2, folds=1, initial_lowpass=40.0, angular_step=15.0, noise_temperature=1.0
+        *(made, np.stack(made.maps)),
+        classes=2,
+        folds=1,
+        initial_lowpass=40.0,
+        angular_step=15.0,
+        noise_temperature=1.0,
+        mask_particles=request.param,
     )
 
 
@@ -116,3 +142,14 @@ def test_interpolated_references_are_those_of_the_exact_fourier_sum():
     shell = small.lattice.shell[: step.voxels]
     error = np.bincount(shell, np.abs(ours - exact) ** 2) / np.bincount(shell, np.abs(exact) ** 2)
     assert error[1:].max() < 1e-3  # DC takes no part
+
+
+def test_the_mask_of_a_particle_lies_where_the_particle_is_thought_to_be():
+    """A dot of density four voxels along x from the centre passes a small mask only if the input offset says that it is there."""
+    made = world.simulate(n=16, count=1, species=1, seed=4)
+    data = np.zeros((16, 16, 16), np.float32)
+    data[8, 8, 12] = 1
+    particle, grid, k, mask = replace(made.particles[0], data=data), PaddedGrid(16), np.zeros((1, 3), np.float32), soft_sphere(16, 2, 1)
+    for offset, passed in (((4.2, 0, 0), 1.0), ((0, 0, 4.0), 0.0), ((0, 0, 0), 0.0)):
+        whole, masked, _ = resample(particle, grid, k, np.eye(3), np.asarray(offset), mask)
+        assert masked[0].real / whole[0].real == pytest.approx(passed, abs=1e-3)

@@ -86,6 +86,7 @@ def options_for(root: Path, world: World, **changed) -> ClassifyOptions:
         "reference": root / "reference.mrc",
         "mask_diameter": 0.8 * world.n * PIXEL,
         "initial_lowpass": world.n * PIXEL / 5,
+        "mask_particles": False,  # the particles of these worlds reach over a sphere of 0.8 of their small boxes
     }
     return ClassifyOptions(**{**given, **OPTIONS, **changed})
 

@@ -185,6 +185,7 @@ def assemble(
     frames = angles if local else np.repeat(np.eye(3)[None], count, axis=0)
     lattice = Lattice.of(box, box // 2)
     particle_mask = soft_sphere(box, options.mask_diameter / 2 / pixel_size, MASK_EDGE_PX) if options.mask_particles else None
+    share = 1.0 if particle_mask is None else float((particle_mask.astype(np.float64) ** 2).mean())
     prepared = prepare(load, frames, offsets, lattice, options.threads, reporter, particle_mask)
     limit = lattice.last_shell
     if options.highres_limit > 0:
@@ -205,7 +206,7 @@ def assemble(
         input_orientations=angles,
         input_offsets=offsets,
         references=references,
-        maximiser=Maximiser(grid, mask, lattice.last_shell, lattice.last_shell + 1),
+        maximiser=Maximiser(grid, mask, lattice.last_shell, lattice.last_shell + 1, share),
         mates=symmetry_matrices(options.symmetry),
         group_names=labels.tomogram_names,
         pixel_size=pixel_size,

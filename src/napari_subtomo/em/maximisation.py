@@ -72,12 +72,15 @@ class Maximiser:
         Beyond it maps are zero.
     n_shells : int
         Length of spectra.
+    data_share : float
+        Share of the noise power that is left in the particles on which σ² is measured: below 1 where they are masked.
     """
 
     grid: PaddedGrid
     mask: npt.NDArray[np.float32]
     last_shell: int
     n_shells: int
+    data_share: float = 1.0
 
     @property
     def inside(self) -> npt.NDArray[np.bool_]:
@@ -212,7 +215,7 @@ class Maximiser:
             mean = sum(without) / folds
             noise_power = (folds - 1) / folds * self.shell_mean(den * sum(np.abs(w - mean) ** 2 for w in without)) / norm
         else:
-            noise_power = noise / norm
+            noise_power = noise / self.data_share / norm  # the map is made from particles without their mask
         tau2 = np.maximum(power - noise_power, 0)
         # All signal lies inside the mask, of the noise only the mask's share. Spectra of masked maps would say the same, but a mask
         # mixes neighbouring shells, and noise aligned in the shells of the E-step would leak into those that judge it.

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
 
@@ -77,7 +78,7 @@ def resample(
     offset_px : ndarray, shape (3,)
         t: where the particle sits relative to the box centre, (x, y, z) pixels of the subtomogram.
     mask : ndarray, shape (n, n, n), optional
-        Multiplied to the data for a second, masked G.
+        About the box centre; shifted by the offset and multiplied to the data for a second, masked G.
 
     Returns
     -------
@@ -88,8 +89,9 @@ def resample(
     points = (k @ frame.T).astype(np.float32)
     weights = np.fft.fftshift(np.fft.irfftn(particle.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
     volumes = [grid.transform(particle.data), grid.transform(weights)]
-    if mask is not None:
-        volumes.append(grid.transform(particle.data * mask))
+    if mask is not None:  # about where the particle is thought to be, as RELION does: to the nearest voxel
+        steps = tuple(int(step) for step in reverse_axes(np.round(offset_px)))
+        volumes.append(grid.transform(particle.data * np.roll(mask, steps, axis=(0, 1, 2))))
     values = Interpolation(grid, points).gather(np.stack([v.ravel() for v in volumes], axis=1))
     phase = np.exp(2j * np.pi * (points @ offset_px.astype(np.float32)) / n).astype(np.complex64)
     g = values[:, 0] * phase

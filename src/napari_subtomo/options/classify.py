@@ -56,8 +56,9 @@ class EMOptions(InputOptions):
         gt=0,
     )
     mask_particles: bool = option(
-        False,
-        "Mask the particles in the E-step as well, with zeros outside; the maps are always made from unmasked particles.",
+        True,
+        "Mask the particles in the E-step as well, with zeros outside: keeps neighbours in the box out of the comparison, at twice the "
+        "memory for particles; the maps are always made from unmasked particles.",
         title="Mask individual particles with zeros?",
         group="Optimisation",
     )
