@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.io.mrc import mrc_header, read_mrc
 from napari_subtomo.viewer import palette
 from napari_subtomo.viewer.classjob import ClassJob
 from napari_subtomo.viewer.figures import INK, new_figure, scale_bar
+from napari_subtomo.viewer.gallery import Slices, grey_limits, read_slices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,19 +32,18 @@ def gallery_figure(job: ClassJob, kept_classes: frozenset[int] | None = None) ->
     kept_classes : frozenset of int, optional
         Classes that were selected; the others are marked as rejected.
     """
-    volumes = [None if path is None else read_mrc(path) for path in job.maps]
-    pixels = [mrc_header(path).voxel_size for path in job.maps if path is not None]
-    low, high = grey_limits(volumes, job.fractions[-1])
+    slices = [None if path is None else read_slices(path) for path in job.maps]
+    low, high = grey_limits(slices, job.fractions[-1])
     blocks = -(-job.n_classes // MOST_COLUMNS)
     columns = -(-job.n_classes // blocks)
     figure = new_figure(max(1.75 * columns + 0.8, 5.0), blocks * 6.3 + 0.3)
     outer = figure.add_gridspec(blocks, 1, hspace=0.16, left=0.06, right=0.99, top=1 - 0.95 / (blocks * 6.3 + 0.3), bottom=0.01)
     grids = [outer[block, 0].subgridspec(3, columns, hspace=0.04, wspace=0.05) for block in range(blocks)]
-    for number, volume in enumerate(volumes, start=1):
+    for number, one in enumerate(slices, start=1):
         block, column = divmod(number - 1, columns)
         for axis, name in enumerate(("xy", "xz", "yz")):
             axes = figure.add_subplot(grids[block][axis, column])
-            _slice_panel(axes, volume, axis, low, high)
+            _slice_panel(axes, one, axis, low, high)
             if column == 0:
                 axes.set_ylabel(name, rotation=0, labelpad=12, color=INK)
             if axis == 0:
@@ -53,54 +52,20 @@ def gallery_figure(job: ClassJob, kept_classes: frozenset[int] | None = None) ->
             colour = palette.GREY if number == job.empty_class else palette.to_hex(palette.class_colours([number])[0])
             for spine in axes.spines.values():
                 spine.set(color=colour, linewidth=2.5)
-            if axis == 0 and number == 1 and volume is not None and pixels and pixels[0] > 0:
-                scale_bar(axes, volume.shape[2], pixels[0])
+            if axis == 0 and number == 1 and one is not None and one.voxel_size > 0:
+                scale_bar(axes, one.sections[0].shape[1], one.voxel_size)
     figure.suptitle(f"Classes of {job.title} (central slices, one grey scale)", fontsize=11, color=INK, x=0.02, ha="left")
     return figure
 
 
-def grey_limits(volumes: list[npt.NDArray[np.float32] | None], fractions: FloatArray) -> tuple[float, float]:
-    """Grey limits for all class maps: those that most particles need, so that one class of beads does not take the scale.
-
-    The percentiles 0.2 and 99.9 of the central slices of each map, then their median weighted by the fractions of the classes; flat and
-    missing maps do not count.
-
-    Parameters
-    ----------
-    volumes : list of ndarray (n, n, n) or None
-    fractions : ndarray, shape (K,)
-    """
-    ends, weights = [], []
-    for volume, fraction in zip(volumes, fractions, strict=True):
-        if volume is not None and np.ptp(volume) > 0:
-            pixels = np.concatenate([_section(volume, axis).ravel() for axis in range(3)])
-            ends.append(np.percentile(pixels, (0.2, 99.9)))
-            weights.append(max(float(np.nan_to_num(fraction)), 1e-6))
-    if not ends:
-        return 0.0, 1.0
-    table = np.asarray(ends)
-    limits = []
-    for values in table.T:
-        order = np.argsort(values)
-        share = np.cumsum(np.asarray(weights)[order]) / sum(weights)
-        limits.append(float(values[order][np.searchsorted(share, 0.5)]))
-    return limits[0], limits[1]
-
-
-def _section(volume: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
-    """The slice through the centre n // 2, across z, y or x; its rows are the slower axis that is left."""
-    section: npt.NDArray[np.float32] = np.take(volume, volume.shape[axis] // 2, axis=axis)
-    return section
-
-
-def _slice_panel(axes: Axes, volume: npt.NDArray[np.float32] | None, axis: int, low: float, high: float) -> None:
+def _slice_panel(axes: Axes, slices: Slices | None, axis: int, low: float, high: float) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
-    if volume is None:
+    if slices is None:
         axes.set_aspect("equal")
         axes.text(0.5, 0.5, "map\nmissing", ha="center", va="center", fontsize=9, color="#888888", transform=axes.transAxes)
         return
-    axes.imshow(_section(volume, axis), cmap="gray", vmin=low, vmax=high, origin="lower", interpolation="nearest")
+    axes.imshow(slices.sections[axis], cmap="gray", vmin=low, vmax=high, origin="lower", interpolation="nearest")
 
 
 def _class_title(job: ClassJob, number: int, rejected: bool) -> str:
