@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_subtomo.io import relion
 from napari_subtomo.viewer import palette
+from napari_subtomo.viewer.memo import remembered
 from napari_subtomo.viewer.table import ParticleTable
 
 FloatArray = npt.NDArray[np.float64]
@@ -58,11 +59,18 @@ def particle_colours(table: ParticleTable, kept: BoolArray, column: str) -> Part
     values = table.numbers(column)
     if values is not None and not _is_category(values):
         return _by_scale(values, kept & table.alive)
-    return _by_value(np.asarray(table.columns[column], dtype=np.str_), numbers=values is not None)
+    return _by_value(*table.values(column), numbers=values is not None)
 
 
 def colour_columns(table: ParticleTable) -> list[str]:
-    """Columns that are worth colouring by: the class first, then numbers that differ, then texts with few values."""
+    """Columns that are worth colouring by: the class first, then numbers that differ, then texts with few values.
+
+    The first call looks at every cell of a file, half a second for 100,000 particles; later ones remember.
+    """
+    return list(remembered(table.columns, "worth colouring by", lambda: _colour_columns(table)))
+
+
+def _colour_columns(table: ParticleTable) -> list[str]:
     chosen = [relion.CLASS_NUMBER]
     texts: list[str] = []
     for label, cells in table.columns.items():
@@ -86,9 +94,10 @@ def _is_category(values: FloatArray) -> bool:
 
 def _by_class(table: ParticleTable, kept: BoolArray) -> ParticleColours:
     keys = []
-    for number in np.unique(table.classes[kept & table.alive]):
+    for number in np.flatnonzero(np.bincount(np.maximum(table.classes[kept & table.alive], 0))).tolist():
         label = f"class {number}" if number > 0 else "no class"
-        keys.append(ColourKey(label, palette.to_hex(palette.class_colours([number])[0]), table.classes == number))
+        mask = table.classes == number if number > 0 else table.classes <= 0
+        keys.append(ColourKey(label, palette.to_hex(palette.class_colours([number])[0]), mask))
     return ParticleColours(palette.class_colours(table.classes), tuple(keys))
 
 
@@ -106,15 +115,15 @@ def _by_scale(values: FloatArray, living: BoolArray) -> ParticleColours:
     return ParticleColours(palette.continuous_colours(values, low, high), keys)
 
 
-def _by_value(texts: npt.NDArray[np.str_], numbers: bool) -> ParticleColours:
-    distinct, ranks = np.unique(texts, return_inverse=True)
-    if numbers:
-        order = np.argsort([float(text) if text else -np.inf for text in distinct])
-        distinct, ranks = distinct[order], np.argsort(order)[ranks]
-    shades = palette.category_colours(len(distinct))
-    shades[distinct == ""] = palette.rgba(palette.UNCLASSIFIED)
-    keys = tuple(
-        ColourKey(str(text) or "none", palette.to_hex(shade), ranks == rank)
-        for rank, (text, shade) in enumerate(zip(distinct[: 2 * MOST_CATEGORIES], shades, strict=False))
-    )
-    return ParticleColours(shades[ranks], keys)
+def _by_value(texts: tuple[str, ...], ranks: npt.NDArray[np.int64], numbers: bool) -> ParticleColours:
+    """One colour a text, in the order of the texts, or of their values where they are `numbers`."""
+    order = sorted(range(len(texts)), key=(lambda i: float(texts[i] or "-inf")) if numbers else (lambda i: texts[i]))
+    shades = np.empty((len(texts), 4))
+    shades[order] = palette.category_colours(len(texts))
+    keys: list[ColourKey] = []
+    for place in order:
+        if not texts[place]:
+            shades[place] = palette.rgba(palette.UNCLASSIFIED)
+        if len(keys) < 2 * MOST_CATEGORIES:
+            keys.append(ColourKey(texts[place] or "none", palette.to_hex(shades[place]), ranks == place))
+    return ParticleColours(shades[ranks], tuple(keys))

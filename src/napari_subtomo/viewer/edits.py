@@ -32,6 +32,8 @@ def absorb(session: Session, state: OverlayState, rows: npt.NDArray[np.int64], p
     Session
         The same object if nothing was moved, added or deleted.
     """
+    if np.array_equal(rows, state.rows) and not (np.abs(points_zyx - state.points_zyx) > STILL).any():
+        return session  # as almost always: asked for at every look at the session
     drawn = {int(row): place for place, row in enumerate(state.rows)}
     first: dict[int, int] = {}
     added = []

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_subtomo.data.tomogram import Tomogram
 from napari_subtomo.errors import InputError
 from napari_subtomo.io.relion import CLASS_NUMBER
+from napari_subtomo.viewer.picking.spheres import Sphere
 from napari_subtomo.viewer.table import ParticleTable
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Session:
         Column that colours the kept particles.
     hover_class : int or None
         Class under the pointer: its particles light up, all others are dimmed.
+    hover_label : str
+        Line of the legend under the pointer, which does the same for what it stands for; "" for none.
     rejected : "dimmed" or "hidden"
     diameter : float
         Drawn particle diameter in Å.
@@ -52,6 +55,13 @@ class Session:
         The table as it was read or saved last: edits up to there are safe.
     title : str
         One line that says what is shown, e.g. "Select/job005".
+    spheres : tuple of Sphere
+        Of all tomograms, in the order in which they were made.
+    saved_spheres : tuple of Sphere
+        As they were read or saved last.
+    slab : float
+        Thickness in Å of the slab that is averaged on the screen, with all particles in it; 0: as thick as a particle where the
+        tomogram is noisy, and particles are shown where the slice cuts them.
     """
 
     project: Path
@@ -62,11 +72,15 @@ class Session:
     shown: str = ""
     colour_by: str = CLASS_NUMBER
     hover_class: int | None = None
+    hover_label: str = ""
     rejected: Rejected = "dimmed"
     diameter: float = 200.0
     tomogram_set: TomogramSet | None = None
     saved: ParticleTable | None = None
     title: str = ""
+    spheres: tuple[Sphere, ...] = ()
+    saved_spheres: tuple[Sphere, ...] = ()
+    slab: float = 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,14 +117,24 @@ class Session:
 
     @property
     def edited(self) -> bool:
-        """Whether particles were moved, added or deleted by hand since they were read or saved."""
+        """Whether particles or spheres were moved, added or deleted by hand since they were read or saved."""
+        return self.moved_on or self.spheres != self.saved_spheres
+
+    @property
+    def moved_on(self) -> bool:
+        """Whether particles were, spheres aside."""
         return self.table is not self.saved and (self.saved is not None or len(self.table) > 0)
 
     def counts(self, name: str) -> tuple[int, int]:
         """Kept and rejected particles of one tomogram."""
-        rows = self.table.rows_of(name)
-        kept = int(self.kept[rows].sum())
-        return kept, len(rows) - kept
+        return self.all_counts().get(name, (0, 0))
+
+    def all_counts(self) -> dict[str, tuple[int, int]]:
+        """Kept and rejected particles of every tomogram that holds particles."""
+        names, places = self.table.places
+        living = np.bincount(places[self.table.alive], minlength=len(names)).tolist()
+        kept = np.bincount(places[self.table.alive & self.kept], minlength=len(names)).tolist()
+        return {name: (keep, alive - keep) for name, keep, alive in zip(names, kept, living, strict=True)}
 
     def totals(self) -> tuple[int, int]:
         """Kept and rejected particles of all tomograms."""

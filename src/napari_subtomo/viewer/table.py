@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.viewer.memo import remembered
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 #: `source` of particles that were added by hand and stand in no file yet.
 ADDED = -1
+_ARRAYS = ("tomograms", "positions", "orientations", "classes", "scores", "names", "source", "row", "alive")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +68,23 @@ class ParticleTable:
 
     def rows_of(self, tomogram: str) -> IntArray:
         """Ids (k,) of the particles of one tomogram that were not deleted, ascending."""
-        return np.flatnonzero((self.tomograms == tomogram) & self.alive).astype(np.int64)
+        names, places = self.places
+        if tomogram not in names:
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero((places == names.index(tomogram)) & self.alive).astype(np.int64)
+
+    @property
+    def places(self) -> tuple[tuple[str, ...], IntArray]:
+        """Names of the tomograms that hold particles, and for each particle (n,) which of them is its own."""
+        return remembered(self.tomograms, "places", lambda: coded(self.tomograms.tolist()))
 
     def numbers(self, column: str) -> FloatArray | None:
         """Column as numbers (n,), NaN where empty; None if any other text is no number."""
-        texts = self.columns[column]
-        try:
-            return np.asarray([float(text) if text else np.nan for text in texts], dtype=np.float64)
-        except ValueError:
-            return None
+        return remembered(self.columns, f"numbers {column}", lambda: _numbers(self.columns[column]))
+
+    def values(self, column: str) -> tuple[tuple[str, ...], IntArray]:
+        """Different texts of a column, and for each particle (n,) which of them is its own."""
+        return remembered(self.columns, f"values {column}", lambda: coded(self.columns[column]))
 
     def moved(self, rows: npt.ArrayLike, positions: npt.ArrayLike) -> ParticleTable:
         """The table with the particles `rows` (k,) at new `positions` (k, 3) in Å from the centre, xyz."""
@@ -87,14 +98,40 @@ class ParticleTable:
         alive[np.asarray(rows, dtype=np.int64)] = False
         return replace(self, alive=alive)
 
-    def with_added(self, tomogram: str, positions: npt.ArrayLike) -> ParticleTable:
-        """The table with new particles of one tomogram at the end: positions (k, 3) Å xyz, no orientation, no class."""
+    def with_alive(self, rows: npt.ArrayLike) -> ParticleTable:
+        """The table with the particles `rows` (k,) back that were marked as deleted."""
+        alive = self.alive.copy()
+        alive[np.asarray(rows, dtype=np.int64)] = True
+        return replace(self, alive=alive)
+
+    def first(self, n: int) -> ParticleTable:
+        """The first `n` rows."""
+        arrays = {name: getattr(self, name)[:n] for name in _ARRAYS}
+        return ParticleTable(**arrays, columns={label: texts[:n] for label, texts in self.columns.items()})
+
+    def with_added(
+        self, tomogram: str | Sequence[str], positions: npt.ArrayLike, orientations: npt.ArrayLike | None = None
+    ) -> ParticleTable:
+        """The table with new particles at the end, without class.
+
+        Parameters
+        ----------
+        tomogram : str or sequence of str
+            Of all of them, or of each.
+        positions : array_like, shape (k, 3)
+            xyz, Å from the tomogram's centre.
+        orientations : array_like, shape (k, 3, 3), optional
+            `S·A`; NaN, as without, where they are not known.
+        """
         positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
         n = len(positions)
+        unknown = np.full((n, 3, 3), np.nan)
+        axes = unknown if orientations is None else np.asarray(orientations, dtype=np.float64).reshape(-1, 3, 3)
+        names = np.full(n, tomogram) if isinstance(tomogram, str) else np.asarray(tomogram, dtype=np.str_)
         return ParticleTable(
-            tomograms=np.concatenate([self.tomograms, np.full(n, tomogram)]),
+            tomograms=np.concatenate([self.tomograms, names]),
             positions=np.concatenate([self.positions, positions]),
-            orientations=np.concatenate([self.orientations, np.full((n, 3, 3), np.nan)]),
+            orientations=np.concatenate([self.orientations, axes]),
             classes=np.concatenate([self.classes, np.zeros(n, dtype=np.int64)]),
             scores=np.concatenate([self.scores, np.full(n, np.nan)]),
             names=np.concatenate([self.names, np.full(n, "")]),
@@ -108,8 +145,22 @@ class ParticleTable:
         """This table followed by another; columns that one of them lacks are empty there."""
         labels = [*self.columns, *(label for label in other.columns if label not in self.columns)]
         columns = {label: (*self.columns.get(label, [""] * len(self)), *other.columns.get(label, [""] * len(other))) for label in labels}
-        arrays = {
-            name: np.concatenate([getattr(self, name), getattr(other, name)])
-            for name in ("tomograms", "positions", "orientations", "classes", "scores", "names", "source", "row", "alive")
-        }
+        arrays = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ARRAYS}
         return ParticleTable(**arrays, columns=columns)
+
+
+def coded(texts: Sequence[str]) -> tuple[tuple[str, ...], IntArray]:
+    """Different texts in the order of their first appearance, and for each text (n,) its place among them.
+
+    A dictionary is ten times as fast as sorting the texts.
+    """
+    places: dict[str, int] = {}
+    codes = np.fromiter((places.setdefault(text, len(places)) for text in texts), dtype=np.int64, count=len(texts))
+    return tuple(places), codes
+
+
+def _numbers(texts: Sequence[str]) -> FloatArray | None:
+    try:
+        return np.asarray([float(text) if text else np.nan for text in texts], dtype=np.float64)
+    except ValueError:
+        return None
