@@ -29,6 +29,12 @@ def job_folders(project: Project) -> Iterator[tuple[int, Path]]:
                     yield int(match.group(1)), folder
 
 
+def next_number(project: Project) -> int:
+    """The number that the next job would get: RELION's counter where there is one, never one that a job folder has."""
+    above = max((number for number, _ in job_folders(project)), default=0) + 1
+    return max(above, Pipeline.read(project.root).counter) if project.has_pipeline else above
+
+
 def allocate(project: Project, kind: str, output: str | Path | None = None, *, command: str = "napari-subtomo") -> JobFolder:
     """Make the folder of a new job.
 

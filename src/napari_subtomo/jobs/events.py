@@ -8,6 +8,7 @@ stage     name, total (null: unknown), unit
 progress  done, total: steps of the current stage
 message   text
 warning   text
+paused    the job waits; `unpaused`: it goes on
 end       status ("finished", "failed", "cancelled"), error, seconds
 ========  =====================================================================
 

@@ -28,7 +28,8 @@ class JobState:
     Attributes
     ----------
     status : str
-        "waiting" (nothing there yet), "running", "finished", "failed", "cancelled" or "dead" (the process went away without a word).
+        "waiting" (nothing there yet), "running", "paused", "finished", "failed", "cancelled" or "dead" (the process went away without
+        a word).
     stage, done, total, unit
         The current stage and its count; `total` None: unknown.
     events : tuple of Event
@@ -93,6 +94,13 @@ def advance_state(state: JobState, event: Event) -> JobState:
             return replace(state, stage=stage, unit=unit, done=0, total=data.get("total"), stage_started=event.time, updated=event.time)
         case "progress":
             return replace(state, done=int(data.get("done") or 0), total=data.get("total", state.total), updated=event.time)
+        case "paused":
+            return replace(state, status="paused", updated=event.time)
+        case "unpaused":  # the pause does not count as time that the stage took
+            begun = state.stage_started
+            if begun is not None and state.updated is not None and state.status == "paused":
+                begun += event.time - state.updated
+            return replace(state, status="running", stage_started=begun, updated=event.time)
         case "message":
             return replace(state, messages=(*state.messages, str(data.get("text", ""))), updated=event.time)
         case "warning":
@@ -161,7 +169,7 @@ class Follower:
         state = self.state
         if state.over:
             return state
-        if state.status == "running":
+        if state.status in ("running", "paused"):
             return state if self._lives(state) else replace(state, status="dead")
         for name, status in MARKERS.items():
             if (self.folder / name).exists():

@@ -17,14 +17,14 @@ from napari_subtomo.jobs.events import EVENTS, plain
 from napari_subtomo.jobs.follow import MARKERS, job_state
 from napari_subtomo.jobs.record import RECORD, JobRecord, read_record
 from napari_subtomo.jobs.registry import JobSpec
-from napari_subtomo.jobs.reporter import ABORT_FILES
+from napari_subtomo.jobs.reporter import ABORT_FILES, PAUSE_FILE
 
 #: where RELION keeps what a user removed
 TRASH = "Trash"
 #: a claim older than this (s) was left by a process that was killed; claims are held for milliseconds
 CLAIM = 60.0
 #: what a run writes before and besides its results
-TRACES = frozenset((RECORD, EVENTS, "run.out", "run.err", "note.txt", "job.star", "job_pipeline.star", *MARKERS, *ABORT_FILES))
+TRACES = frozenset((RECORD, EVENTS, "run.out", "run.err", "note.txt", "job.star", "job_pipeline.star", *MARKERS, *ABORT_FILES, PAUSE_FILE))
 STOP = "wait for it, or stop it by an empty file 'cancel' in that folder"
 
 
@@ -133,8 +133,8 @@ def finished_result(folder: Path, spec: JobSpec, resolved: Mapping[str, Any], pr
 
 
 def clear_traces(folder: Path, *, resumed: bool) -> None:
-    """Remove what would tell of a former run: markers and abort files, and unless it is gone on with, its events and logs."""
-    for name in (*MARKERS, *ABORT_FILES):
+    """Remove what would tell of a former run: markers, abort and pause files, and unless it is gone on with, its events and logs."""
+    for name in (*MARKERS, *ABORT_FILES, PAUSE_FILE):
         (folder / name).unlink(missing_ok=True)
     if not resumed:
         for name in (EVENTS, "run.out", "run.err"):

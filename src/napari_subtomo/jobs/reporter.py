@@ -14,6 +14,8 @@ from napari_subtomo.progress import Reporter, Silent
 
 #: a file of one of these names in the job folder stops the job; the first is what RELION's GUI writes
 ABORT_FILES = ("RELION_JOB_ABORT_NOW", "cancel")
+#: a file of this name in the job folder makes the job wait until it is gone
+PAUSE_FILE = "pause"
 #: at most this many progress events a second
 PROGRESS_RATE = 5.0
 #: seconds between two looks for an abort file
@@ -34,7 +36,7 @@ class JobReporter:
     def __init__(self, folder: Path | None, listener: Reporter | None = None) -> None:
         self.folder = folder
         self.listener: Reporter = listener if listener is not None else Silent()
-        self._stop = threading.Event()
+        self._stop, self._pausing = threading.Event(), threading.Lock()
         self._said: set[str] = set()
         self._events = EventLog(folder / EVENTS) if folder is not None else None
         self._out = (folder / "run.out").open("a", encoding="utf-8") if folder is not None else None
@@ -98,15 +100,42 @@ class JobReporter:
         self.listener.event(kind, **data)
 
     def check(self) -> None:
-        """Raise `JobCancelled` when a signal, an abort file or the listener asks for a stop."""
+        """Raise `JobCancelled` when a signal, an abort file or the listener asks for a stop; wait here while there is a pause file."""
         now = time.monotonic()
-        if self.folder is not None and now - self._last_poll >= ABORT_POLL:
-            self._last_poll = now
-            if any((self.folder / name).exists() for name in ABORT_FILES):
-                self._stop.set()
+        if self.folder is None or now - self._last_poll < ABORT_POLL:
+            self._heed()
+            return
+        self._look(self.folder)
+        if (self.folder / PAUSE_FILE).exists():
+            self._wait(self.folder)
+
+    def _look(self, folder: Path) -> None:
+        """Look for abort files, and heed what was asked."""
+        self._last_poll = time.monotonic()
+        if any((folder / name).exists() for name in ABORT_FILES):
+            self._stop.set()
+        self._heed()
+
+    def _heed(self) -> None:
         if self._stop.is_set():
             raise JobCancelled("The job was stopped on request; what it had finished is kept.")
         self.listener.check()
+
+    def _wait(self, folder: Path) -> None:
+        """Wait until the pause file is gone or a stop is asked for; only one of a job's threads says so."""
+        with self._pausing:
+            if not (folder / PAUSE_FILE).exists():
+                return
+            self._flush_progress()
+            self.write("paused")
+            self._log("Paused.")
+            try:
+                while (folder / PAUSE_FILE).exists():
+                    self._stop.wait(ABORT_POLL)
+                    self._look(folder)
+            finally:
+                self.write("unpaused")
+                self._log("Goes on.")
 
     def error_log(self, text: str) -> None:
         """Text for run.err alone (tracebacks)."""
