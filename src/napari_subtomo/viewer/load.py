@@ -25,6 +25,7 @@ from napari_subtomo.io.relion import (
 )
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
+from napari_subtomo.viewer.picking.files import spheres_beside
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.sources import Source, find_sources, source_of, tomogram_files
 from napari_subtomo.viewer.table import ParticleTable
@@ -94,6 +95,7 @@ def load_session(path: Path, project: Project | None = None, source: Source | No
     table, kept = ParticleTable.empty(), np.zeros(0, dtype=bool)
     for place, (particles, keep) in enumerate(sets):
         table, kept = table.joined(table_of(particles, place, tomograms)), np.concatenate([kept, keep])
+    spheres = spheres_beside(source.folder, tomograms) if source else ()
     session = Session(
         project=found_project.root,
         tomograms=tuple(tomograms),
@@ -102,6 +104,8 @@ def load_session(path: Path, project: Project | None = None, source: Source | No
         kept=kept,
         tomogram_set=tomograms,
         saved=table,
+        spheres=spheres,
+        saved_spheres=spheres,
         diameter=_diameter(source, sets, table),
         title=source.title if source else "tomograms",
         shown=tomograms.names[0] if len(tomograms) else "",

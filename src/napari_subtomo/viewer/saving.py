@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_subtomo.errors import InputError
 from napari_subtomo.io import relion
@@ -14,11 +16,13 @@ from napari_subtomo.io.job_folders import allocate, finish, job_folders
 from napari_subtomo.io.optimisation import write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder, Project
+from napari_subtomo.pick.fresh import make_particles, orientation_columns
 from napari_subtomo.pick.job import ANNOTATIONS, as_relion5, particle_annotations
 from napari_subtomo.pick.rejoin import join_particles, stable_ids
 from napari_subtomo.pick.sources import Picks
+from napari_subtomo.viewer.picking.files import annotations_of
 from napari_subtomo.viewer.session import Session
-from napari_subtomo.viewer.table import ADDED
+from napari_subtomo.viewer.table import ADDED, ParticleTable
 
 #: RELION's folder of picking jobs.
 FOLDER = "Picks"
@@ -68,9 +72,13 @@ def kept_particles(session: Session) -> tuple[ParticleSet, Saved]:
     """
     table = session.table
     living = table.alive & session.kept
-    base = session.sets[0] if session.sets else ParticleSet.create({label: [] for label in (relion.TOMO_NAME, *relion.CENTRED)})
     own = np.flatnonzero(living & (table.source == 0))
-    if not session.edited:
+    new = np.flatnonzero(living & (table.source == ADDED))
+    if not session.sets:
+        particles = _fresh(table, new)
+        return particles, Saved(Path(), particles.n, added=particles.n)
+    base = session.sets[0]
+    if not _touched(session, base, own, new):
         rows = table.row[own]
         whole = np.array_equal(rows, np.arange(base.n))
         return base if whole else base.select(rows), Saved(Path(), len(rows))
@@ -79,12 +87,53 @@ def kept_particles(session: Session) -> tuple[ParticleSet, Saved]:
     kept_rows = np.sort(table.row[(table.source == 0) & session.kept])  # deleted ones too: joining counts them
     base, ids = stable_ids(as_relion5(base.select(kept_rows), session.tomogram_set))
     id_of = dict(zip(kept_rows.tolist(), ids, strict=True))
-    new = np.flatnonzero(living & (table.source == ADDED))
     chosen = np.concatenate([own, new])
     picks = Picks(tuple(str(name) for name in table.tomograms[chosen]), table.positions[chosen])
     keys = [*(id_of[int(row)] for row in table.row[own]), *([""] * len(new))]
-    joined = join_particles(base, picks, session.tomogram_set, keys)
+    columns = _orientation_columns(table.orientations[new])
+    if columns:  # of the new ones: particles of the file have theirs, or none
+        base = _with_orientations(base)
+        columns = {label: np.concatenate([np.zeros(len(own)), values]) for label, values in columns.items()}
+    joined = join_particles(base, picks, session.tomogram_set, keys, columns)
     return joined.particles, Saved(Path(), joined.particles.n, joined.moved, joined.added, joined.dropped)
+
+
+def _touched(session: Session, base: ParticleSet, own: npt.NDArray[np.int64], new: npt.NDArray[np.int64]) -> bool:
+    """Whether the kept particles are more than rows of the file as they are."""
+    table = session.table
+    deleted = ~table.alive & (table.source == 0) & session.kept
+    if len(new) or deleted.any():
+        return True
+    if len(own) == 0:
+        return False
+    return not np.array_equal(base.positions(session.tomogram_set)[table.row[own]], table.positions[own])
+
+
+def _fresh(table: ParticleTable, new: npt.NDArray[np.int64]) -> ParticleSet:
+    """Particles of no file, with the columns that the `pick` job gives to points and to particles on spheres."""
+    names = [str(name) for name in table.tomograms[new]]
+    return make_particles(names, table.positions[new], _orientation_columns(table.orientations[new]))
+
+
+def _orientation_columns(orientations: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Columns of known orientations, 0 for unknown ones; none if all are unknown."""
+    known = np.isfinite(orientations).all(axis=(1, 2))
+    if not known.any():
+        return {}
+    columns: dict[str, Any] = {}
+    for label, values in orientation_columns(orientations[known]).items():
+        columns[label] = np.zeros(len(orientations))
+        columns[label][known] = values
+    return columns
+
+
+def _with_orientations(base: ParticleSet) -> ParticleSet:
+    """The set with all columns of an orientation: what lacks says no more than before, priors are the angles themselves."""
+    zero = np.zeros(base.n)
+    labels = (*relion.SUBTOMOGRAM_ANGLES, *relion.ANGLES)
+    base = base.with_columns({label: zero for label in labels if not base.has(label)})
+    priors = {relion.ANGLE_TILT_PRIOR: relion.ANGLES[1], relion.ANGLE_PSI_PRIOR: relion.ANGLES[2]}
+    return base.with_columns({label: base.texts(angle) for label, angle in priors.items() if not base.has(label)})
 
 
 def save_particles(session: Session, path: Path) -> Saved:
@@ -104,8 +153,8 @@ def next_folder(session: Session) -> Path:
 def save_annotations(session: Session, folder: Path, overwrite: bool = False) -> Saved:
     """Write the kept particles of all tomograms as a picking job.
 
-    `particles.star`, `optimisation_set.star`, and in `annotations` one file a tomogram that RELION's picker opens; a tomogram whose
-    particles were all deleted gets an empty one.
+    `particles.star`, `optimisation_set.star`, and in `annotations` for each tomogram the files of its particles and of its spheres
+    that RELION's picker opens; a tomogram whose particles or spheres were all deleted gets an empty one.
 
     Parameters
     ----------
@@ -127,6 +176,8 @@ def save_annotations(session: Session, folder: Path, overwrite: bool = False) ->
     particles, saved = kept_particles(session)
     former = [str(name) for name in dict.fromkeys(session.table.tomograms.tolist())]
     annotations = particle_annotations(as_relion5(particles, session.tomogram_set), session.tomogram_set, former)
+    had_spheres = [sphere.tomogram for sphere in session.saved_spheres]
+    annotations += annotations_of(session.spheres, session.tomogram_set, had_spheres)
     project = Project(session.project)
     job = JobFolder(project, folder) if overwrite else allocate(project, FOLDER, folder, command="napari-subtomo (saved in napari)")
     for one in annotations:

@@ -111,8 +111,7 @@ class Delta:
             record["revived"] = self.revived.tolist()
         if self.tomograms:
             record |= {"tomograms": list(self.tomograms), "positions": self.positions.tolist()}
-            known = np.isfinite(self.orientations).all(axis=(1, 2)).tolist()
-            record["orientations"] = [axes if here else None for axes, here in zip(self.orientations.tolist(), known, strict=True)]
+            record["orientations"] = [axes.tolist() if np.isfinite(axes).all() else None for axes in self.orientations]
         if self.spheres_before != self.spheres_after:
             record |= {"spheres_before": _sphere_rows(self.spheres_before), "spheres_after": _sphere_rows(self.spheres_after)}
         elif self.spheres_before:
@@ -149,9 +148,8 @@ def between(before: Session, after: Session) -> Delta | None:
     n = len(a)
     if len(b) < n or not same_files(before, after):
         return None
-    spheres = {"spheres_before": before.spheres, "spheres_after": after.spheres}
     if a is b:
-        return Delta(n, **spheres)
+        return Delta(n, spheres_before=before.spheres, spheres_after=after.spheres)
     if not (np.array_equal(a.source, b.source[:n]) and np.array_equal(a.row, b.row[:n]) and (b.source[n:] == ADDED).all()):
         return None
     moved = np.zeros(0, dtype=np.int64)
@@ -168,7 +166,8 @@ def between(before: Session, after: Session) -> Delta | None:
         tomograms=tuple(str(name) for name in b.tomograms[n:]),
         positions=b.positions[n:],
         orientations=b.orientations[n:],
-        **spheres,
+        spheres_before=before.spheres,
+        spheres_after=after.spheres,
     )
 
 

@@ -40,6 +40,7 @@ class Editor:
 
     def __init__(self, view: Shows, session: Session) -> None:
         self._view = view
+        self._former = session
         self._at_work = False
         self.failure: OSError | None = None  # why edits do not reach the journal
         self._begin(session)
