@@ -1,4 +1,4 @@
-"""Objects <-> napari layers: layer data for readers and samples, and applying only what changed to layers that are there.
+"""Objects to napari layers: layer data for readers and samples (`viewer.apply` brings layers that are there up to date).
 
 All layers of one tomogram hold voxels of its file and share the scale, its voxel in Å: world coordinates are Å (zyx), and a point at
 voxel 270 is drawn at 270 · voxel Å. Each carries `metadata["subtomo"]` with its role, by which it is found again.
@@ -27,6 +27,8 @@ LAYER_NAMES = {PARTICLES: "Particles", ORIENTATIONS: "Orientations"}
 FILL_ALPHA = 0.25
 #: Width of the rim as a part of the diameter.
 RIM = 0.07
+#: Width of an arrow as a part of its length, which is the diameter.
+ARROW_WIDTH = 0.12
 UNITS = ("angstrom",) * 3
 
 
@@ -40,46 +42,37 @@ def image_layer(session: Session, volume: Volume) -> LayerData:
         "units": UNITS,
         "colormap": "gray",
         "contrast_limits": volume.contrast_limits,
-        **_display(volume),
+        **image_display(volume),
         "depiction": "plane",  # in 3D: a slab through the middle, as RELION's picker shows it
-        "plane": _plane(volume),
+        "plane": image_plane(volume),
         "rendering": "average",
         "metadata": {KEY: {"role": TOMOGRAM, "session": session}},
     }
     return volume.data, settings, "image"
 
 
-def match_limits(viewer: ViewerModel, volume: Volume) -> None:
-    """Grey limits that fit 2D or 3D, unless the user chose others."""
-    layer: Any = find_layer(viewer, TOMOGRAM)
-    before, after = volume.contrast_limits, volume.limits_3d
-    if viewer.dims.ndisplay == 2:
-        before, after = after, before
-    if layer is not None and np.allclose(layer.contrast_limits, before):
-        layer.contrast_limits_range = _span(volume)
-        layer.contrast_limits = after
-
-
-def _span(volume: Volume) -> tuple[float, float]:
+def limits_span(volume: Volume) -> tuple[float, float]:
+    """Ends of the slider of grey limits."""
     limits = (*volume.contrast_limits, *volume.limits_3d)
     return min(limits), max(limits)
 
 
-def _display(volume: Volume) -> dict[str, Any]:
+def image_display(volume: Volume) -> dict[str, Any]:
     """How slices are shown: noisy ones as the mean over the slab that one particle spans, smoothed by the graphics card."""
     if volume.smoothing is None:
         return {"projection_mode": "none", "interpolation2d": "nearest"}
     return {"projection_mode": "mean", "interpolation2d": "custom", "custom_interpolation_kernel_2d": volume.smoothing}
 
 
-def _plane(volume: Volume) -> dict[str, Any]:
+def image_plane(volume: Volume) -> dict[str, Any]:
+    """The slab through the middle that 3D shows."""
     return {"position": tuple((n - 1) / 2 for n in volume.data.shape), "normal": (1.0, 0.0, 0.0), "thickness": PLANE_SLICES}
 
 
 def points_layer(session: Session, state: OverlayState) -> LayerData:
     """The particles as points; `shown` hides, symbols and colours are arrays, so napari has nothing to guess."""
     settings = {
-        **_point_styles(state),
+        **point_styles(state),
         "name": LAYER_NAMES[PARTICLES],
         "ndim": 3,
         "scale": (state.voxel_size,) * 3,
@@ -90,7 +83,7 @@ def points_layer(session: Session, state: OverlayState) -> LayerData:
         "features": dict(state.features),
         "metadata": {KEY: {"role": PARTICLES, "session": session}},
     }
-    return state.points_zyx, settings, "points"
+    return state.points_zyx.copy(), settings, "points"  # napari moves points in place, and what was drawn must stay known
 
 
 def vectors_layer(session: Session, state: OverlayState) -> LayerData:
@@ -100,8 +93,8 @@ def vectors_layer(session: Session, state: OverlayState) -> LayerData:
         "ndim": 3,
         "scale": (state.voxel_size,) * 3,
         "units": UNITS,
-        "edge_color": _arrow_colours(state),
-        "edge_width": _arrow_width(state),
+        "edge_color": state.vector_colours if len(state.vectors) else "white",
+        "edge_width": arrow_width(state),
         "vector_style": "arrow",
         "blending": "translucent_no_depth",
         "projection_mode": "all",
@@ -125,107 +118,27 @@ def add_layer_data(viewer: ViewerModel, layer_data: LayerData) -> Layer:
     return viewer.add_layer(Layer.create(*layer_data))
 
 
-def apply_image(viewer: ViewerModel, session: Session, volume: Volume | None) -> None:
-    """Show the session's tomogram: the image layer's data, scale and limits change in place, so its place and look stay."""
-    layer: Any = find_layer(viewer, TOMOGRAM)
-    if volume is None:
-        if layer is not None:
-            viewer.layers.remove(layer)
-        return
-    data, settings, _ = image_layer(session, volume)
-    if layer is None:
-        add_layer_data(viewer, (data, settings, "image"))
-        viewer.layers.move(len(viewer.layers) - 1, 0)
-        return
-    if layer.data is not data:
-        layer.data = data
-        layer.scale = settings["scale"]
-        limits = volume.limits_3d if viewer.dims.ndisplay == 3 else volume.contrast_limits
-        layer.contrast_limits_range = _span(volume)
-        layer.contrast_limits = limits
-        for name in ("plane", *_display(volume)):
-            setattr(layer, name, settings[name])
-        layer.name = settings["name"]
-    layer.metadata[KEY] = settings["metadata"][KEY]
-
-
-def apply_overlay(viewer: ViewerModel, session: Session, state: OverlayState, former: OverlayState | None) -> None:
-    """Bring points and arrows from the `former` state to `state`, touching only what differs; missing layers are added."""
-    points: Any = find_layer(viewer, PARTICLES)
-    vectors: Any = find_layer(viewer, ORIENTATIONS)
-    if points is None:
-        add_layer_data(viewer, points_layer(session, state))
-    else:
-        points.metadata[KEY] = {"role": PARTICLES, "session": session}
-        _update_points(points, state, former)
-    if vectors is None:
-        add_layer_data(viewer, vectors_layer(session, state))
-    else:
-        vectors.metadata[KEY] = {"role": ORIENTATIONS, "session": session}
-        _update_vectors(vectors, state, former)
-
-
-def _update_points(layer: Any, state: OverlayState, former: OverlayState | None) -> None:
-    styles = _point_styles(state)
-    if former is not None and len(layer.data) != len(former.rows):
-        former = None  # points were added or deleted by hand: their styles are napari's
-    if layer.data.shape != state.points_zyx.shape or not np.allclose(layer.data, state.points_zyx, rtol=0, atol=1e-6):
-        layer.selected_data = set()
-        layer.data = state.points_zyx
-        former = None  # napari filled the styles of new points with its own
-    if former is None or not _same_features(former, state):
-        layer.features = dict(state.features)
-        layer.feature_defaults = _new_point(state)
-    old = _point_styles(former) if former is not None else {}
-    for name, value in styles.items():
-        if name not in old or not np.array_equal(old[name], value):
-            setattr(layer, name, value)
-    if tuple(layer.scale) != (state.voxel_size,) * 3:
-        layer.scale = (state.voxel_size,) * 3
-
-
-def _update_vectors(layer: Any, state: OverlayState, former: OverlayState | None) -> None:
-    if former is None or not np.array_equal(former.vectors, state.vectors):
-        layer.data = state.vectors
-        former = None
-    if len(state.vectors) and (former is None or not np.array_equal(former.vector_colours, state.vector_colours)):
-        layer.edge_color = state.vector_colours
-    if layer.edge_width != _arrow_width(state):
-        layer.edge_width = _arrow_width(state)
-    if tuple(layer.scale) != (state.voxel_size,) * 3:
-        layer.scale = (state.voxel_size,) * 3
-
-
-def _point_styles(state: OverlayState) -> dict[str, Any]:
+def point_styles(state: OverlayState) -> dict[str, Any]:
+    """Looks of the points, each an array over all of them."""
     if not len(state.rows):
         return {}
-    fill = state.face_colours.copy()
-    fill[:, 3] *= np.where(state.symbols == "disc", FILL_ALPHA, 1.0)
-    rims = np.where(state.symbols == "disc", RIM, 0.0)
     return {
-        "face_color": fill,
+        "face_color": fill_colours(state),
         "border_color": state.face_colours,
-        "border_width": rims,
+        "border_width": np.where(state.kept, RIM, 0.0),
         "symbol": state.symbols,
         "size": state.sizes,
         "shown": state.shown,
     }
 
 
-def _arrow_colours(state: OverlayState) -> Any:
-    return state.vector_colours if len(state.vectors) else "white"
+def fill_colours(state: OverlayState) -> Any:
+    """Colours inside of the rims, shape (n, 4)."""
+    fill = state.face_colours.copy()
+    fill[:, 3] *= np.where(state.kept, FILL_ALPHA, 1.0)
+    return fill
 
 
-def _arrow_width(state: OverlayState) -> float:
-    lengths = np.linalg.norm(state.vectors[:1, 1], axis=-1)
-    return float(0.12 * lengths[0]) if len(lengths) else 1.0
-
-
-def _new_point(state: OverlayState) -> dict[str, Any]:
-    """Features that a point added by hand begins with; row -1 marks it as new."""
-    blank = {"row": -1, "class": 0.0, "score": np.nan, "kept": True, "name": ""}
-    return {name: blank[name] for name in state.features}
-
-
-def _same_features(a: OverlayState, b: OverlayState) -> bool:
-    return all(np.array_equal(a.features[name], b.features[name], equal_nan=a.features[name].dtype.kind == "f") for name in b.features)
+def arrow_width(state: OverlayState) -> float:
+    """Width of the arrows in voxels."""
+    return ARROW_WIDTH * state.session.diameter / state.voxel_size

@@ -9,9 +9,12 @@ from weakref import WeakValueDictionary
 import numpy as np
 from psygnal import Signal
 
+from napari_subtomo.data.tomogram import Tomogram
 from napari_subtomo.errors import SubtomoError
-from napari_subtomo.viewer import edits, layers
+from napari_subtomo.viewer import apply, edits, layers
 from napari_subtomo.viewer.overlay import OverlayState, resolve
+from napari_subtomo.viewer.picking.editor import Editor
+from napari_subtomo.viewer.picking.slab import thicken
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.volume import Volume, tomogram_volume
 
@@ -51,7 +54,12 @@ class ProjectView:
         self._state: OverlayState | None = None
         self._volumes: dict[str, Volume | None] = {}
         self._drawing = False
+        self._dressed = False
+        self._drawn: Volume | None = None
         self._listened: Any = None
+        #: undo, redo and the edit journal
+        self.editor = Editor(self, session)
+        self.changed.connect(self.editor.follow)
         self._bind_keys()
         self.viewer.dims.events.ndisplay.connect(self._dimensions_changed)
         self._draw(centre=True)
@@ -84,6 +92,7 @@ class ProjectView:
         moved_on = session.shown != self._session.shown or session.project != self._session.project
         if session.project != self._session.project:
             self._volumes.clear()
+            self._drawn = None
         former, self._session = self._session, session
         try:
             self._draw(centre=moved_on)
@@ -95,8 +104,22 @@ class ProjectView:
         """Show the tomogram `step` places further in the list."""
         self.show(self.session.stepped(step))
 
+    def unopened(self) -> tuple[Tomogram, ...]:
+        """Tomograms before and after the one shown whose volumes are not open yet."""
+        session = self._session
+        here = session.names.index(session.shown) if session.shown in session.names else 0
+        near = session.tomograms[max(here - 1, 0) : here + 2]
+        return tuple(tomogram for tomogram in near if tomogram.name not in self._volumes)
+
+    def hold(self, tomogram: Tomogram, volume: Volume | None) -> None:
+        """Keep a volume that was opened beside the window (`viewer.volume.tomogram_volume`) until it is shown."""
+        if tomogram in self._session.tomograms and tomogram.name not in self._volumes:
+            self._volumes[tomogram.name] = volume
+            self._open(self._session.shown)  # the one on the screen stays
+
     def close(self) -> None:
         """Take the layers away and leave the viewer alone."""
+        self.editor.close()
         self._drawing = True
         self.viewer.dims.events.ndisplay.disconnect(self._dimensions_changed)
         for role in (layers.ORIENTATIONS, layers.PARTICLES, layers.TOMOGRAM):
@@ -106,10 +129,10 @@ class ProjectView:
         self.viewer.canvas.overlays.text.visible = False
         _views.pop(id(self.viewer), None)
 
-    def centre(self) -> None:
-        """Go to the slice with most of the kept particles, or to the middle."""
+    def centre(self) -> bool:
+        """Go to the slice with most of the kept particles, or to the middle; whether that is another slice than before."""
         volume, state = self.volume, self.state
-        chosen = state.points_zyx[state.features["kept"].astype(bool)] if len(state.rows) else state.points_zyx
+        chosen = state.points_zyx[state.kept]
         depth = volume.data.shape if volume is not None else None
         if len(chosen):
             counts, edges = np.histogram(chosen[:, 0], bins=max(1, int(np.ceil(np.ptp(chosen[:, 0]) / max(state.sizes.max(), 1)))))
@@ -119,30 +142,42 @@ class ProjectView:
         elif depth is not None:
             target = [(n - 1) / 2 for n in depth]
         else:
-            return
-        self.viewer.dims.point = tuple(state.voxel_size * value for value in target)
+            return False
+        dims = self.viewer.dims
+        before = tuple(dims.point)
+        dims.point = tuple(state.voxel_size * value for value in target)
+        return any(dims.point[axis] != before[axis] for axis in dims.not_displayed)
 
     def _draw(self, centre: bool) -> None:
         session = self._session
         if not session.tomograms:
             return
-        state, volume = resolve(session), self._open(session.shown)  # fail before anything is changed
+        state, volume = resolve(session, self._state), self._open(session.shown)  # fail before anything is changed
         self._drawing = True
         try:
-            layers.apply_image(self.viewer, session, volume)
-            layers.apply_overlay(self.viewer, session, state, self._state)
+            with apply.held(self.viewer):
+                stale = apply.apply_image(self.viewer, session, volume, self._drawn)
+                stale += apply.apply_overlay(self.viewer, session, state, self._state)
+                self._state, self._drawn = state, volume
+                self._listen()
+                self._dress()
+                sliced = centre and self.centre()
+            for layer in stale:
+                if not sliced:
+                    layer.refresh(thumbnail=False)
         finally:
             self._drawing = False
-        self._state = state
-        self._listen()
-        half = session.diameter / 2  # a particle is seen in every slice that cuts its sphere
-        self.viewer.dims.margin_left = self.viewer.dims.margin_right = (half,) * self.viewer.dims.ndim
-        self.viewer.canvas.overlays.scale_bar.visible = True
-        self.viewer.layers.selection.active = layers.find_layer(self.viewer, layers.PARTICLES)
-        if centre:
-            self.centre()
         self._caption()
         self.changed.emit(session)
+
+    def _dress(self) -> None:
+        """Slab, scale bar and active layer; napari tells all layers of each, so only what differs is set."""
+        usual = "none" if self._drawn is None else str(layers.image_display(self._drawn)["projection_mode"])
+        thicken(self.viewer, self._session, usual)
+        if not self._dressed:
+            self._dressed = True
+            self.viewer.canvas.overlays.scale_bar.visible = True
+            self.viewer.layers.selection.active = layers.find_layer(self.viewer, layers.PARTICLES)
 
     def _caption(self) -> None:
         session = self._session
@@ -157,12 +192,14 @@ class ProjectView:
         overlay.visible = True
 
     def _open(self, name: str) -> Volume | None:
-        if name not in self._volumes:
-            tomogram = next(t for t in self._session.tomograms if t.name == name)
-            self._volumes[name] = tomogram_volume(tomogram, self._session.diameter)
-            while len(self._volumes) > KEEP_OPEN:
-                self._volumes.pop(next(iter(self._volumes)))
-        return self._volumes[name]
+        if name in self._volumes:
+            volume = self._volumes.pop(name)
+        else:
+            volume = tomogram_volume(next(t for t in self._session.tomograms if t.name == name), self._session.diameter)
+        self._volumes[name] = volume  # the one that was not shown for longest goes first
+        while len(self._volumes) > KEEP_OPEN:
+            self._volumes.pop(next(iter(self._volumes)))
+        return volume
 
     def _collect(self) -> None:
         """Take what was moved, added and deleted by hand in the points layer into the session."""
@@ -189,7 +226,7 @@ class ProjectView:
     def _dimensions_changed(self, _: Any = None) -> None:
         volume = self.volume
         if volume is not None:
-            layers.match_limits(self.viewer, volume)
+            apply.match_limits(self.viewer, volume)
 
     def _bind_keys(self) -> None:
         def previous(_: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import convolve
+from scipy.ndimage import correlate1d
 
 from napari_subtomo.data.tomogram import Tomogram
 from napari_subtomo.io.mrc import mrc_header, open_mrc
@@ -18,6 +18,8 @@ DENOISED = "denoised"
 SMOOTHING = 20.0
 #: Slices that the slab shown in 3D averages.
 PLANE_SLICES = 9
+#: Voxels along y and x of the pieces that grey limits are sampled from.
+PIECE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +83,9 @@ def sampled_limits(
     thickness : int
         Slices that are averaged on the screen: their mean has less noise than each of them.
     kernel : ndarray, shape (k, k), optional
-        Smoothing on the screen.
+        Smoothing on the screen (`smoothing_kernel`).
     slabs : int
-        How many places to look at; in each, a piece of at most 512 x 512 voxels.
+        How many places to look at; in each, a piece of at most 256 x 256 voxels.
     percentiles : tuple of float
 
     Returns
@@ -93,17 +95,37 @@ def sampled_limits(
     """
     depth = len(data)
     starts = np.unique(np.linspace(depth / 6, depth * 5 / 6, slabs).astype(int).clip(0, max(depth - thickness, 0)))
-    y, x = (slice(max(0, n // 2 - 256), n // 2 + 256) for n in data.shape[1:])
+    y, x = (slice(max(0, n // 2 - PIECE // 2), n // 2 + PIECE // 2) for n in data.shape[1:])
+    line = None if kernel is None or kernel.size == 1 else kernel.sum(axis=0)  # a Gaussian is the product of its lines
     pieces = []
     for z in starts if depth else ():
-        piece = np.mean(np.asarray(data[z : z + thickness, y, x], dtype=np.float32), axis=0)
-        pieces.append((piece if kernel is None or kernel.size == 1 else convolve(piece, kernel, mode="nearest")).ravel())
+        piece = np.mean(np.asarray(data[z : z + thickness, y, x]), axis=0, dtype=np.float32)
+        if line is not None:
+            piece = correlate1d(correlate1d(piece, line, axis=0, mode="nearest"), line, axis=1, mode="nearest")
+        pieces.append(piece.ravel())
     sample = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sample, percentiles))
     return (low, high) if low < high else (low - 0.5, low + 0.5)
+
+
+def carried_limits(chosen: tuple[float, float], former: tuple[float, float], sampled: tuple[float, float]) -> tuple[float, float]:
+    """Grey limits of another volume that look like those chosen for the former one.
+
+    Parameters
+    ----------
+    chosen : tuple of float
+        Limits that the user sees now.
+    former : tuple of float
+        Limits that were sampled from the volume shown now.
+    sampled : tuple of float
+        Limits that were sampled from the volume to be shown.
+    """
+    stretch = (sampled[1] - sampled[0]) / (former[1] - former[0])
+    low, high = (sampled[0] + (value - former[0]) * stretch for value in chosen)
+    return (low, high) if low < high else sampled
 
 
 def open_volume(path: Path, kind: str = "", slab: float | None = None) -> Volume:
