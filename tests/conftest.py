@@ -10,6 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pointers to edit journals stay out of the user's state folder."""
+    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Files that RELION 5.0.1 wrote (a project folder)."""

@@ -10,10 +10,10 @@ found before its project is opened.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Journal:
     def __init__(self, header: dict[str, Any]) -> None:
         self.header = header
         self.path: Path | None = None
-        self._file: io.TextIOWrapper | None = None
+        self._file: int | None = None  # a bare descriptor: the lock ends with the journal, whatever becomes of the view
 
     def write(self, history: History, record: dict[str, Any]) -> None:
         """Append one line, and have it on disk when this returns; the first time all edits before it too.
@@ -110,7 +110,7 @@ class Journal:
     def close(self) -> None:
         """Leave the file to whoever recovers it."""
         if self._file is not None:
-            self._file.close()
+            self._closing()
         self._file = None
 
     def _begin(self) -> None:
@@ -125,6 +125,7 @@ class Journal:
                 failure = error
         if self._file is None or self.path is None:
             raise failure or OSError("no folder for the edit journal")
+        self._closing = weakref.finalize(self, os.close, self._file)
         self._lines([{"journal": VERSION, "begun": time.time(), **self.header}])
         if self.path.parent != state_folder():
             with suppress(OSError):  # without the pointer it is found as soon as the project is opened
@@ -133,10 +134,12 @@ class Journal:
 
     def _lines(self, records: list[dict[str, Any]]) -> None:
         assert self._file is not None
-        self._file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
-        self._file.flush()
+        text = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
+        left = memoryview(text.encode("utf-8", "surrogateescape"))
+        while left:
+            left = left[os.write(self._file, left) :]
         with suppress(OSError):  # not every file system can; the line has left this process all the same
-            os.fsync(self._file.fileno())
+            os.fsync(self._file)
 
 
 def _before(history: History, record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -152,12 +155,12 @@ def _before(history: History, record: dict[str, Any]) -> list[dict[str, Any]]:
     return [*edits, *({"undo": 1} for _ in undone)]
 
 
-def _create(folder: Path, name: str) -> tuple[Path, io.TextIOWrapper]:
+def _create(folder: Path, name: str) -> tuple[Path, int]:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1000):
         path = folder / f"{name}{f'-{number}' if number else ''}{SUFFIX}"
         with suppress(FileExistsError):
-            file = path.open("x", encoding="utf-8", errors="surrogateescape")
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
             with suppress(OSError, ImportError):  # no locks on this file system
                 import fcntl
 
