@@ -65,11 +65,11 @@ class ClassEntry:
 
     @property
     def lines(self) -> tuple[str, str, str]:
-        """The label under the picture: number; fraction and hard count; resolution."""
-        share = f"{100 * self.fraction:.1f} %" if np.isfinite(self.fraction) else ""
-        count = f"{self.count} ptcl." if self.count is not None else ""
+        """The label under the picture: number and fraction; hard count; resolution, or that it is the empty class."""
+        share = f" · {100 * self.fraction:.1f} %" if np.isfinite(self.fraction) else ""
+        count = f"{self.count} particle{'' if self.count == 1 else 's'}" if self.count is not None else "– particles"
         size = f"{self.resolution:.1f} Å" if np.isfinite(self.resolution) else "– Å"
-        return f"class {self.number}", " · ".join(text for text in (share, count) if text), "empty class" if self.is_empty else size
+        return f"class {self.number}{share}", count, "empty class" if self.is_empty else size
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,292 @@
+"""The dock "Subset selection": choose classes of a classification, see their particles on the tomogram, and save them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
+
+from napari_subtomo.errors import FileMissingError, SubtomoError
+from napari_subtomo.io.project import Project
+from napari_subtomo.progress import Reporter
+from napari_subtomo.viewer.choosing import Choice, command_line, is_shown, select_options, total_sentence
+from napari_subtomo.viewer.desk import Product, desk_of
+from napari_subtomo.viewer.gallery import Gallery, SliceCache, ordered
+from napari_subtomo.viewer.session import Session
+from napari_subtomo.viewer.shelf import Shelf, place_of, read_shelf, run_and_load
+from napari_subtomo.viewer.view import ProjectView, own_viewer, view_events, view_of
+from napari_subtomo.widgets.class_menu import class_menu
+from napari_subtomo.widgets.class_overlay import ClassOverlay
+from napari_subtomo.widgets.duplicates import copy_line
+from napari_subtomo.widgets.selection_form import SelectionForm
+from napari_subtomo.widgets.showing import Stage
+from napari_subtomo.widgets.worker import Worker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+NOTHING = "Open a project in the dock Project, or a classification with “…”."
+NO_CLASSES = "There is no classification in this project yet: run one in the dock 3D classification, or in RELION."
+HINT = "Click the classes to keep; under the pointer a class lights up on the tomogram."
+
+
+class SelectionPanel(QWidget):
+    """Shows the classes of an iteration, lights up their particles, and saves the chosen ones.
+
+    Parameters
+    ----------
+    napari_viewer : ViewerModel
+        Given by napari; a model without a window will do.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer: Any = own_viewer(napari_viewer)
+        self.form = SelectionForm(self._viewer)
+        self.status = self.form.status
+        self._stage = Stage(self._viewer, self.status)
+        self._reading = Worker(self.status)
+        self._overlay = ClassOverlay(self._stage, self.status)
+        self._layers = Worker(self.status)
+        self._saving = Worker(self.status, self._busy)
+        self._cache = SliceCache()
+        self._shelf: Shelf | None = None
+        self._choices: dict[Path, Choice] = {}
+        self._followed: ProjectView | None = None
+        self._sets: Any = None  # of the session that was looked at last
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.form)
+        self._connect()
+        self.status.say(NOTHING)
+        self._follow(view_of(self._viewer))
+
+    def _connect(self) -> None:
+        form, desk = self.form, desk_of(self._viewer)
+        form.job_chosen.connect(lambda folder: self._read(folder, None))
+        form.iteration_chosen.connect(self._choose_iteration)
+        form.arranged.connect(self._arrange)
+        form.browse_button.clicked.connect(self._browse)
+        form.show_button.clicked.connect(self._show_classes)
+        form.all_button.clicked.connect(self._all_or_none)
+        form.save_button.clicked.connect(self.save)
+        form.copy_button.clicked.connect(self._copy)
+        form.cards.hovered.connect(lambda number: self._overlay.light_up(self.gallery, number))
+        form.cards.picked.connect(self.pick)
+        form.cards.all_asked.connect(self._all_or_none)
+        form.cards.menu_asked.connect(lambda number, place: self.class_menu(number).popup(place))
+        view_events.opened.connect(self._view_opened)
+        desk.iterated.connect(self._iterated)
+        desk.produced.connect(self._produced)
+        workers = (self._reading, self._overlay.worker, self._layers, self._saving, form.duplicates.worker)
+
+        def stop() -> None:
+            for worker in workers:
+                worker.close()
+
+        self.destroyed.connect(stop)
+
+    # --- what is there -------------------------------------------------------------------------------------------------------
+
+    @property
+    def gallery(self) -> Gallery | None:
+        """The iteration that is shown."""
+        return self._shelf.gallery if self._shelf is not None else None
+
+    @property
+    def choice(self) -> Choice:
+        """The chosen classes."""
+        gallery = self.gallery
+        return Choice() if gallery is None else self._choices.get(gallery.folder, Choice()).within(gallery)
+
+    def open(self, path: Path) -> None:
+        """Open the classification that a model, optimiser or data file belongs to."""
+        try:
+            if not path.is_file():
+                raise FileMissingError(f"Expected a model, optimiser or data STAR file, found nothing at {path}; choose another one.")
+            project, folder, iteration = place_of(path)
+        except (SubtomoError, OSError) as error:
+            self.status.fail(error)
+            return
+        self._read(folder, iteration, project)
+
+    def _read(self, folder: Path | None, iteration: int | None, project: Project | None = None, overlay: bool = False) -> None:
+        """Read a classification beside the window; `overlay`: then show its particles, if those of another iteration are shown."""
+        project = project or (self._shelf.project if self._shelf is not None else None)
+        if project is None:
+            self.status.fail(NOTHING)
+            return
+        place, cache = project, self._cache
+
+        def read(reporter: Reporter) -> Shelf:
+            return read_shelf(place, folder, iteration, cache, reporter)
+
+        self._reading.run(read, lambda shelf: self._loaded(shelf, overlay))
+
+    def _loaded(self, shelf: Shelf, overlay: bool) -> None:
+        self._shelf = shelf
+        gallery = shelf.gallery
+        self.form.fill(shelf)
+        self.status.say(NO_CLASSES if gallery is None else "" if self.choice.numbers else HINT)
+        if gallery is not None and gallery.missing:
+            self.status.warn(gallery.missing_sentence)
+        self._arrange()
+        self._choice_changed(draw=False)
+        if overlay and gallery is not None and self._overlay.shows_sibling(gallery):
+            self._overlay.show(gallery, lambda: self.choice)
+
+    def _arrange(self) -> None:
+        """Sort again, and draw with the grey scale and along the axis of the form."""
+        if self._shelf is not None and self._shelf.gallery is not None:
+            entries = self._shelf.gallery.entries
+            self.form.cards.cards.show(entries, ordered(entries, *self.form.sorting), self._shelf.slices)
+            self.form.cards.cards.picture(self.form.limits(self._shelf.limits), self.form.axis)
+        else:
+            self.form.cards.cards.show((), (), {})
+
+    # --- following the view and the desk -------------------------------------------------------------------------------------
+
+    def _view_opened(self, view: ProjectView) -> None:
+        if view is view_of(self._viewer):
+            self._follow(view)
+
+    def _follow(self, view: ProjectView | None) -> None:
+        if view is not self._followed:
+            if self._followed is not None:
+                self._followed.changed.disconnect(self._view_changed)
+            self._followed = view
+            if view is not None:
+                view.changed.connect(self._view_changed)
+        if view is not None:
+            self._view_changed(view.session)
+
+    def _view_changed(self, session: Session) -> None:
+        """Called at every hover, too: nothing is done unless other particles are shown."""
+        if session.sets is self._sets and self._shelf is not None:
+            return
+        self._sets = session.sets
+        self.form.duplicates.follow(session)
+        self._update_show_button()
+        path = session.sets[0].path if session.sets else None
+        project = Project(session.project)
+        if path is not None and Path(path).name.endswith("_data.star"):  # a classification was opened elsewhere: its classes
+            gallery = self.gallery
+            if gallery is None or not is_shown(gallery, session):
+                _, folder, iteration = place_of(Path(path))
+                self._read(folder, iteration, project)
+        elif self._shelf is None or self._shelf.project.root != project.root:
+            self._read(None, None, project)
+
+    def _iterated(self, folder: Path, iteration: int) -> None:
+        """A classification that runs has a new iteration: show it if the last one before was shown."""
+        gallery, shelf = self.gallery, self._shelf
+        if shelf is None:
+            return
+        if gallery is None or (gallery.folder.resolve() == folder.resolve() and gallery.iteration == max(shelf.iterations, default=0)):
+            self._read(folder, iteration)
+
+    def _produced(self, product: Product) -> None:
+        if self._shelf is None:
+            return
+        self.form.name_next(self._shelf.project)
+        self._busy()
+        if product.job != "classify":
+            return
+        gallery = self.gallery
+        if gallery is None or not self.choice.numbers or gallery.folder.resolve() == product.folder.resolve():
+            self._read(product.folder, None)
+        else:
+            self.form.offer(product.folder)
+            self.status.say(f"{self._shelf.project.name(product.folder)} has finished: choose it under “Job”.")
+
+    # --- choosing ------------------------------------------------------------------------------------------------------------
+
+    def pick(self, number: int, ranged: bool = False) -> None:
+        """Choose a class, or the classes from the last one chosen up to this one; those chosen are left out again."""
+        order = self.form.cards.cards.order
+        self._choose(self.choice.ranged(order, number) if ranged else self.choice.toggled(number))
+
+    def _all_or_none(self) -> None:
+        self._choose(self.choice.all_or_none(self.form.cards.cards.order))
+
+    def _choose(self, choice: Choice) -> None:
+        if self.gallery is not None:
+            self._choices[self.gallery.folder] = choice
+            self._choice_changed(draw=True)
+
+    def _choice_changed(self, draw: bool) -> None:
+        gallery, choice = self.gallery, self.choice
+        self.form.cards.cards.choose(choice)
+        self.form.total.setText(total_sentence(gallery, choice) if gallery is not None else "")
+        self._busy()
+        self._update_show_button()
+        if draw and gallery is not None:
+            self._overlay.choose(gallery, lambda: self.choice)
+
+    def _show_classes(self) -> None:
+        if self.gallery is not None and self._stage.may_replace("show"):
+            self._overlay.show(self.gallery, lambda: self.choice)
+
+    def _choose_iteration(self, iteration: int) -> None:
+        if self.gallery is not None:
+            self._read(self.gallery.folder, iteration, overlay=True)
+
+    def _update_show_button(self) -> None:
+        self.form.show_button.setVisible(self.gallery is not None and not self._overlay.shows(self.gallery))
+
+    # --- saving --------------------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Run the job `select` for the chosen classes and show what it kept; while it runs, stop it."""
+        if self._saving.running:
+            self._saving.cancel()
+            return
+        gallery = self.gallery
+        if gallery is None:
+            self.status.fail(NOTHING)
+            return
+        try:
+            options = select_options(gallery, self.choice)
+        except SubtomoError as error:
+            self.status.fail(error)
+            return
+        if self._stage.may_replace("save"):
+            self._saving.run(lambda reporter: run_and_load("select", options, gallery.project, reporter), self._saved)
+
+    def _saved(self, made: Any) -> None:
+        folder, result, session = made
+        self._try(lambda: self._stage.show(session))
+        self._follow(self._stage.view)
+        self.status.say(f"{folder.name()}: {result.summary[0]}")
+        desk_of(self._viewer).produce(Product("select", folder.path, result.outputs))
+
+    def _busy(self) -> None:
+        self.form.allow_saving(bool(self.choice.numbers), self._saving.running)
+
+    def _copy(self) -> None:
+        gallery = self.gallery
+        if gallery is not None:
+            line: Callable[[], str] = lambda: command_line("select", select_options(gallery, self.choice), gallery.project)  # noqa: E731
+            self._try(lambda: copy_line(line(), self.status))
+
+    # --- small things --------------------------------------------------------------------------------------------------------
+
+    def class_menu(self, number: int) -> QMenu:
+        """The menu of one class."""
+        assert self.gallery is not None
+        return class_menu(self, self.gallery, number, self._layers, self._viewer, self.save if self.choice.numbers else None)
+
+    def _browse(self) -> None:
+        where = self._shelf.project.root if self._shelf is not None else Path.cwd()
+        wanted = "Iterations of a classification (*_model.star *_optimiser.star *_data.star)"
+        path, _ = QFileDialog.getOpenFileName(self, "Open a classification", str(where), wanted)
+        if path:
+            self.open(Path(path))
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except (SubtomoError, OSError) as error:
+            self.status.fail(error)
