@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -64,10 +64,10 @@ def shown(words: Iterable[str]) -> str:
     return shlex.join([PROGRAM, *words])
 
 
-def option_error(model: type[JobOptions], error: ValidationError) -> OptionError:
-    """pydantic's findings as one sentence each, in the words of the command line."""
-    flags = {key(name, info): flag(name, info) for name, info in model.model_fields.items()}
-    flags |= {name: flag(name, info) for name, info in model.model_fields.items()}
+def option_error(model: type[JobOptions], error: ValidationError, naming: Callable[[str, FieldInfo], str] = flag) -> OptionError:
+    """pydantic's findings as one sentence each, in the words of the command line or of another `naming` of the fields."""
+    flags = {key(name, info): naming(name, info) for name, info in model.model_fields.items()}
+    flags |= {name: naming(name, info) for name, info in model.model_fields.items()}
     sentences = []
     for finding in error.errors():
         where = str(finding["loc"][0]) if finding["loc"] else ""

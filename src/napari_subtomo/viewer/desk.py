@@ -55,10 +55,11 @@ class Desk:
         self._products.append(product)
         self.produced.emit(product)
 
-    def latest(self, role: str, *jobs: str) -> Path | None:
-        """The newest file of a role, of the named jobs or of any; None if there is none."""
+    def latest(self, role: str, *jobs: str, project: Path | None = None) -> Path | None:
+        """The newest file of a role, of the named jobs or of any, within a project or anywhere; None if there is none."""
         for product in reversed(self._products):
-            if role in product.outputs and (not jobs or product.job in jobs):
+            inside = project is None or product.folder.is_relative_to(project)
+            if inside and role in product.outputs and (not jobs or product.job in jobs):
                 return product.outputs[role]
         return None
 

@@ -1,0 +1,43 @@
+"""The dock "Extraction": cut subtomograms and their weights, and look at some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from qtpy.QtWidgets import QWidget
+
+from napari_subtomo.io.project import Project
+from napari_subtomo.widgets.jobdock import JobDock
+from napari_subtomo.widgets.results.montage import MontageView
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class ExtractionPanel(JobDock):
+    """Form and progress of `extract`, with a montage of what it wrote.
+
+    Parameters
+    ----------
+    napari_viewer : ViewerModel
+    """
+
+    job: ClassVar[str] = "extract"
+    page: ClassVar[str] = "extraction.md"
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__(napari_viewer)
+
+    def results(self) -> QWidget:
+        """Slices of some subtomograms."""
+        self.montage = MontageView(self)
+        self.montage.failed.connect(self.status.fail)
+        return self.montage
+
+    def show_results(self, folder: Path, project: Project) -> None:
+        """Show slices, once the particles are written."""
+        if (folder / "particles.star").is_file():
+            self.montage.show_job(folder, project)
+        else:
+            self.montage.clear()
