@@ -110,12 +110,36 @@ def clicked(image: Any, event: Any) -> FloatArray | None:
 
     None outside of the tomogram, or where the plane is seen from its edge.
     """
-    voxels = np.asarray(image.world_to_data(event.position), dtype=np.float64)[-3:]
-    if len(event.dims_displayed) == 3:
-        direction = np.asarray(image._world_to_displayed_data_ray(np.asarray(event.view_direction), event.dims_displayed))
+    return _voxels(image, event.position, event.view_direction, len(event.dims_displayed) == 3)
+
+
+def clicked_at(image: Any, viewer: ViewerModel) -> FloatArray | None:
+    """The same for where the pointer is now, without a click."""
+    return _voxels(image, viewer.cursor.position, viewer.cursor._view_direction, viewer.dims.ndisplay == 3)
+
+
+def _voxels(image: Any, position: Any, direction: Any, deep: bool) -> FloatArray | None:
+    voxels = np.asarray(image.world_to_data(position), dtype=np.float64)[-3:]
+    if deep:
+        if direction is None:
+            return None
+        sight = np.asarray(direction, dtype=np.float64)[-3:] / np.asarray(image.scale, dtype=np.float64)[-3:]
         try:
-            voxels = meet(voxels, direction, image.plane.position, image.plane.normal)
+            voxels = meet(voxels, sight, image.plane.position, image.plane.normal)
         except GeometryError:
             return None
     inside = (voxels >= -0.5) & (voxels <= np.asarray(image.data.shape[-3:]) - 0.5)
     return voxels if inside.all() else None
+
+
+def face_camera(viewer: ViewerModel, image: Any) -> None:
+    """Turn the plane so that it is looked at straight on."""
+    direction = np.asarray(viewer.scene.camera.view_direction, dtype=np.float64)
+    image.plane.normal = tuple(direction / np.linalg.norm(direction))
+
+
+def face_plane(viewer: ViewerModel, image: Any) -> None:
+    """Turn the camera so that it looks straight onto the plane."""
+    normal = np.asarray(image.plane.normal, dtype=np.float64)
+    up = (0.0, -1.0, 0.0) if abs(normal[1]) < 0.9 else (-1.0, 0.0, 0.0)
+    viewer.scene.camera.set_view_direction(tuple(normal), up)
