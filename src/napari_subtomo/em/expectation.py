@@ -249,7 +249,7 @@ def _search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) -
             power = refs.real**2 + refs.imag**2
             for ids in blocks(step, members[f], some.stop - some.start):
                 log = score(step, prepared, ids, refs, power, phases, log_prior[some])
-                collect(log, ids, some.start, running, best, found)
+                collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
                 reporter.advance(len(ids))
 
         for _ in _map(one_fold, range(folds), threads if step.device == "cpu" else 1):
@@ -257,8 +257,13 @@ def _search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) -
     return found, running
 
 
-def collect(log: Any, ids: IntArray, first_rotation: int, running: FloatArray, best: FloatArray, found: list[list[Poses]]) -> None:
-    """Add a block's scores (m, nT, classes, r) to the running sums per class and remember the poses near the best."""
+def collect(
+    log: Any, ids: IntArray, first_rotation: int, running: FloatArray, best: FloatArray, found: list[list[Poses]], span: float = SPAN
+) -> None:
+    """Add a block's scores (m, nT, classes, r) to the running sums per class and remember the poses within `span` of the best.
+
+    Correlations lie so close together that every pose would be within nats of the best: only the best of them counts (`span` 0).
+    """
     xp = namespace(log)
     m, classes, r = log.shape[0], log.shape[2], log.shape[3]
     flat = log.reshape(m, -1)
@@ -268,7 +273,7 @@ def collect(log: Any, ids: IntArray, first_rotation: int, running: FloatArray, b
         running[ids] = np.logaddexp(running[ids], np.log(total) + top[:, None])
     best[ids] = np.maximum(best[ids], top)
     for row, i in enumerate(ids):
-        where = xp.flatnonzero(flat[row] > np.float32(best[i] - SPAN))
+        where = xp.flatnonzero(flat[row] >= np.float32(best[i] - span))
         score_ = to_host(flat[row][where])
         t, c, q = np.unravel_index(to_host(where), (log.shape[1], classes, r))
         found[i].append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
