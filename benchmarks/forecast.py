@@ -1,0 +1,152 @@
+"""Are forecasts true? Runs extraction, averaging and classification with several options and compares memory and time with the forecasts.
+
+    napari-subtomo demo my_demo
+    python benchmarks/forecast.py my_demo
+
+The project is copied, nothing is written into it. Each job runs in its own process (Linux only). Results go to benchmarks/forecast.json:
+predicted and measured peak of memory (anonymous pages: memory-mapped files are not counted), time by the clock, and the load of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from chain import PROGRAM
+
+from napari_subtomo.jobs.commandline import command_words
+from napari_subtomo.jobs.facts import gather_facts
+from napari_subtomo.jobs.forecast import forecast
+from napari_subtomo.jobs.rates import measure_rates
+from napari_subtomo.jobs.record import dump_options
+from napari_subtomo.jobs.registry import get_job
+from napari_subtomo.options.base import JobOptions
+
+HERE = Path(__file__).resolve().parent
+SEARCH = {"mask_diameter": 380, "local_range": 15, "offset_range": 3, "initial_lowpass": 60}
+SHORT = {**SEARCH, "consensus_iterations": 1, "iterations": 3}
+#: name, job, folder that it writes, particles that it reads, options
+CASES: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
+    ("extract", "extract", "Extract/box48", "Picks/job001", {"box_size": 48}),
+    ("extract, 1 thread", "extract", "Extract/thread1", "Picks/job001", {"box_size": 48, "threads": 1}),
+    ("extract, box 96 cropped", "extract", "Extract/crop48", "Picks/job001", {"box_size": 96, "crop_size": 48}),
+    ("extract, box 72", "extract", "Extract/box72", "Picks/job001", {"box_size": 72}),
+    ("extract, binning 2", "extract", "Extract/bin2", "Picks/job001", {"box_size": 24, "binning": 2}),
+    ("average", "reconstruct", "Reconstruct/box48", "Extract/box48", {}),
+    ("average, box 72", "reconstruct", "Reconstruct/box72", "Extract/box72", {}),
+    ("average, octahedral", "reconstruct", "Reconstruct/octahedral", "Extract/box48", {"symmetry": "O"}),
+    ("demo", "classify", "Class3D/demo", "Extract/box48", {**SEARCH, "classes": 3, "iterations": 15}),
+    ("3 classes", "classify", "Class3D/classes3", "Extract/box48", {**SHORT, "classes": 3}),
+    ("1 thread", "classify", "Class3D/thread1", "Extract/box48", {**SHORT, "classes": 3, "threads": 1}),
+    ("1 class", "classify", "Class3D/classes1", "Extract/box48", {**SHORT, "classes": 1}),
+    ("6 classes, finer", "classify", "Class3D/classes6", "Extract/box48", {**SHORT, "classes": 6, "initial_lowpass": 35}),
+    ("box 72", "classify", "Class3D/box72", "Extract/box72", {**SHORT, "classes": 3}),
+    ("binning 2", "classify", "Class3D/bin2", "Extract/bin2", {**SHORT, "classes": 3, "offset_range": 2}),
+    ("particles masked", "classify", "Class3D/masked", "Extract/box48", {**SHORT, "classes": 2, "mask_particles": True}),
+    (
+        *("all orientations", "classify", "Class3D/global", "Extract/box48"),
+        {**SHORT, "classes": 2, "local_range": -1, "angular_step": 15, "fixed_sampling": True, "iterations": 2},
+    ),
+    ("no alignment", "classify", "Class3D/fixed", "Extract/box48", {**SEARCH, "classes": 3, "align": False, "iterations": 10}),
+)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Predict, run, compare, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("demo", type=Path, help="a finished demo project")
+    parser.add_argument("--only", nargs="+", help="names of cases, or jobs")
+    parser.add_argument("--work", type=Path, help="folder for the copy (a temporary one, removed afterwards)")
+    parser.add_argument("--json", type=Path, default=HERE / "forecast.json")
+    options = parser.parse_args(words)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = (options.work or Path(temporary)).absolute() / "project"
+        if not root.is_dir():
+            shutil.copytree(options.demo, root, ignore=shutil.ignore_patterns("Class3D", "Extract", "Select", "images", "pictures"))
+        rates = measure_rates()
+        rows = {}
+        for name, job, folder, source, given in CASES:
+            if options.only and name not in options.only and job not in options.only:
+                continue
+            rows[name] = row = compare(root, job, folder, source, given)
+            print(line(name, row), flush=True)
+    machine = f"{os.cpu_count()} processors ({platform.machine()}, {platform.system()}), Python {platform.python_version()}"
+    report = {"machine": machine, "rates": rates.__dict__, "factors": factors(rows), "cases": rows}
+    print(json.dumps(report["factors"], indent=1))
+    if not options.only:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any]) -> dict[str, Any]:
+    """One case."""
+    particles, tomograms, reference = root / source / "particles.star", root / "tomograms.star", root / "Reconstruct/box48/merged.mrc"
+    more: dict[str, Any] = {"reference": reference} if job == "classify" else {}
+    if job == "extract":
+        more = {"tomograms": tomograms}
+    model: type[JobOptions] = get_job(job).model
+    options = model.model_validate({"particles": particles, "device": "cpu", **more, **given})
+    facts = gather_facts(particles, tomograms, more.get("reference"), root)
+    predicted = forecast(job, options, facts, measure_rates())
+    assert predicted is not None, f"nothing is known of {source}"
+    words = command_words(job, model, dump_options(options, str, given_only=True))
+    seconds, processor, peak, load = run([*words, "-o", folder, "--overwrite"], root)
+    written = sum(path.stat().st_size for path in (root / folder).rglob("*") if path.is_file())
+    return {
+        "memory_mb": {"predicted": round(predicted.memory_bytes / 1e6), "measured": round(peak / 1e6)},
+        "seconds": {"predicted": round(predicted.seconds, 1), "measured": round(seconds, 1)},
+        "disk_mb": {"predicted": round(predicted.disk_bytes / 1e6, 1), "measured": round(written / 1e6, 1)},
+        "processor_seconds": round(processor, 1),
+        "load": round(load, 1),
+    }
+
+
+def run(words: list[str], root: Path) -> tuple[float, float, float, float]:
+    """Seconds by the clock and of all processors, largest number of anonymous bytes, mean load while it ran."""
+    log, begun, peak = root.parent / "job.log", time.monotonic(), 0
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-m", "napari_subtomo.cli.main", *words], cwd=root, stdout=stream, stderr=stream)
+        status = Path(f"/proc/{process.pid}/status")
+        loads = []
+        while True:
+            done, state, usage = os.wait4(process.pid, os.WNOHANG)
+            if done:
+                break
+            text = status.read_text()
+            peak = max(peak, *(1024 * int(row.split()[1]) for row in text.splitlines() if row.startswith("RssAnon:")), 0)
+            loads.append(os.getloadavg()[0])
+            time.sleep(0.005)
+    process.returncode = os.waitstatus_to_exitcode(state)
+    if process.returncode:
+        sys.exit(f"{PROGRAM} {' '.join(words)} failed:\n{log.read_text()[-2000:]}")
+    return time.monotonic() - begun, usage.ru_utime + usage.ru_stime, peak, sum(loads) / len(loads)
+
+
+def factors(rows: dict[str, Any]) -> dict[str, Any]:
+    """How far off: predicted through measured, the geometric mean and the extremes."""
+    found = {}
+    for key in ("memory_mb", "seconds", "disk_mb"):
+        ratios = [row[key]["predicted"] / row[key]["measured"] for row in rows.values()]
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        found[key] = {"mean": round(mean, 2), "least": round(min(ratios), 2), "most": round(max(ratios), 2)}
+    return found
+
+
+def line(name: str, row: dict[str, Any]) -> str:
+    """A case in a line."""
+    cells = [f"{row[key]['predicted']:8} {row[key]['measured']:8}" for key in ("memory_mb", "seconds", "disk_mb")]
+    return f"{name:26} memory (MB) {cells[0]}   seconds {cells[1]} (processors {row['processor_seconds']:6})   disk (MB) {cells[2]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""What a 3D classification will take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
+from napari_subtomo.em.poses import steps_for
+from napari_subtomo.geometry import so3
+from napari_subtomo.jobs.costs import Costs, nodes_of, per_transform, shared_by
+from napari_subtomo.jobs.facts import Facts
+from napari_subtomo.jobs.rates import Rates
+from napari_subtomo.options.classify import ClassifyOptions
+
+_POINTS_AT_ONCE = 4_000_000  # values that the M-step inserts in a chunk
+_M_STEP_SHELLS = 3
+_BASE = 130e6  # the program and its libraries, and what allocation leaves unused
+_ROUNDS = 60  # most rounds of a leave-one-out start
+_SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
+_REMEMBERED = 5000  # poses of a particle within reach of its best
+_EXACT = 8  # steps in the search range up to which shifts are counted one by one
+_REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Sizes of one iteration: poses, classes, voxels of the E-step and of the maps."""
+
+    rotations: int
+    shifts: int
+    classes: int
+    voxels: float
+    map_voxels: float
+    folds: int
+
+    @property
+    def references(self) -> int:
+        """Maps that particles are compared with: classes of all folds."""
+        return self.classes * self.folds
+
+
+def half_sphere(shell: float) -> float:
+    """Fourier voxels of half a sphere."""
+    return 2 / 3 * math.pi * shell**3
+
+
+def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Costs | None:
+    """Costs of all iterations; None where the particles are not known."""
+    n, box, pixel = facts.n_particles, facts.particle_box, facts.particle_pixel
+    if not n or not box or not pixel:
+        return None
+    steps = iterations(options, facts, n, box, pixel)
+    voxels = half_sphere((box - 1) // 2)
+    gpu = facts.gpu and options.device != "cpu"
+    threads = shared_by(options.threads, facts.cores, n)
+    prepare = n * _resample(box, voxels, rates, 3 if options.mask_particles else 2) / threads
+    seconds = 2.0 + prepare + min(n, 2000) * 4e-7 * voxels + n * 5e-8 * voxels
+    seconds += sum(_seconds(step, n, box, options, facts, rates, gpu) for step in steps)
+    if options.classes > 1 and options.start == "leave-one-out":
+        last = steps[min(options.consensus_iterations, len(steps) - 1)]
+        seconds += n * _resample(box, last.voxels, rates, 2) / threads
+        seconds += options.restarts * options.classes * n * last.voxels * _ROUNDS * 8e-9
+    kept = n * voxels * (20 if options.mask_particles else 12) + _BASE
+    memory = kept + max(_memory(step, n, box, options) for step in steps)
+    memory = max(memory, kept + options.threads * 400 * box**3)
+    classes = options.classes + int(options.empty_class)
+    folds = steps[-1].folds
+    each = classes * (4 * box**3 + 1024) + folds * options.classes * 4 * box**3 + n * 500 + classes * box * 60 + 20_000
+    return Costs(seconds, memory, (options.iterations + 1) * each, _REMEDY)
+
+
+def iterations(options: ClassifyOptions, facts: Facts, n: int, box: int, pixel: float) -> list[Iteration]:
+    """The iterations as they are likely to go: one shell more in each, up to the last known resolution.
+
+    Without a known resolution it is taken to stop at two thirds of the limit.
+    """
+    limit = (box - 1) // 2
+    if options.highres_limit > 0:
+        limit = min(limit, max(1, int(box * pixel / options.highres_limit + 0.5)))
+    first = int(np.clip(round(box * pixel / options.initial_lowpass), min(3, limit), limit))
+    goal = box * pixel / facts.last_resolution + 1 if facts.last_resolution else 2 / 3 * limit
+    last = int(np.clip(round(goal), first, limit))
+    folds = min(options.folds, n)
+    waits = options.start == "leave-one-out" and options.classes > 1
+    alone = min(options.consensus_iterations, max(1, options.iterations // 2)) if waits else 0
+    found = []
+    for iteration in range(1, options.iterations + 1):
+        shell = min(first + iteration - 1, last)
+        rotations, shifts = poses(options, shell, box, pixel)
+        many = iteration > alone and (waits or iteration > 1 or options.absolute_greyscale)
+        map_shell = min((box - 1) // 2, shell + _M_STEP_SHELLS)
+        found.append(
+            Iteration(rotations, shifts, options.classes if many else 1, half_sphere(shell + 0.5), half_sphere(map_shell + 0.5), folds)
+        )
+    return found
+
+
+def poses(options: ClassifyOptions, shell: int, box: int, pixel: float) -> tuple[int, int]:
+    """Rotations and shifts of a search up to a shell."""
+    if not options.align:
+        return 1, 1
+    angle, shift = options.angular_step, options.offset_step
+    if not options.fixed_sampling:
+        angle, shift = steps_for(shell, box, options.mask_diameter / 2 / pixel, angle, shift)
+    if options.local_range < 0:
+        order = max(0, math.ceil(math.log2(60 / angle) - 1e-6))
+        rotations = 72 * 8**order
+    else:
+        rotations = _in_ball(options.local_range / angle)
+    ratio = options.offset_range / shift
+    return rotations, len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
+
+
+def _in_ball(ratio: float) -> int:
+    """Points of a lattice with one point per unit volume in a ball."""
+    return max(1, round(4 / 3 * math.pi * ratio**3))
+
+
+def _resample(box: int, voxels: float, rates: Rates, volumes: int) -> float:
+    """Seconds for a particle to be read and turned."""
+    transforms = volumes * rates.transform * (2 * box) ** 3 + 2 * per_transform(box, rates)
+    return transforms + voxels * (rates.points + volumes * rates.values) + 2e-3
+
+
+def _chunk(step: Iteration) -> float:
+    """Rotations whose references are held at once in the E-step."""
+    return min(step.rotations, max(1.0, REFERENCE_BYTES // (64 * step.voxels * max(step.references, 8))))
+
+
+def _inserted(step: Iteration) -> float:
+    """Points that the M-step inserts at once."""
+    return min(_POINTS_AT_ONCE / max(1, step.references // 4), step.rotations * step.map_voxels)
+
+
+def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
+    """One iteration: references turned, matrix products, sums turned back and inserted, maps."""
+    by_fold = shared_by(options.threads, facts.cores, step.folds)
+    transforms = 3 * step.references * rates.transform * (2 * box) ** 3
+    turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
+    products = 4.0 * n * step.shifts * step.classes * step.rotations * step.voxels
+    scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
+    phases = n * step.shifts * step.voxels * 2e-9 * max(1.0, step.rotations / _chunk(step))
+    if gpu:
+        search = turned / 50 + products / (0.5 * rates.device_product) + (scores + phases) / 50
+    else:
+        search = turned + (products / (0.8 * rates.product) + scores + phases) / by_fold
+    chunks = max(1.0, step.rotations * step.map_voxels / _inserted(step))
+    inserted = step.rotations * step.map_voxels * (rates.points + 5 * step.references * rates.values)
+    inserted += chunks * nodes_of(box) * step.references * 1.2e-8
+    sums = 2 * min(step.rotations * step.classes, _SIGNIFICANT) * n * step.map_voxels * 1e-9 / by_fold
+    residuals = n * (step.voxels * (rates.points + step.classes * rates.values) + half_sphere(box // 2) * 3e-8) / by_fold
+    maps = 0.1 + nodes_of(box) * step.references * 7e-8
+    return transforms + search + sums + inserted / shared_by(options.threads, facts.cores, int(chunks)) + residuals + maps
+
+
+def _memory(step: Iteration, n: int, box: int, options: ClassifyOptions) -> float:
+    """Bytes beyond the prepared particles at the fullest moment of an iteration: search, insertion, or the making of maps."""
+    nodes, references = nodes_of(box), step.references
+    threads = max(1, min(options.threads, step.folds))
+    points = _chunk(step) * step.voxels
+    block = 1.5 * BLOCK_BYTES
+    remembered = 16.0 * n * min(step.shifts * step.classes * step.rotations, _REMEMBERED)
+    search = 16 * nodes * references + points * (130 + 24 * references) + threads * block + remembered
+    all_rows = step.references * step.rotations
+    rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
+    parts = 12.0 * rows * step.map_voxels
+    inserting = max(1, min(options.threads, round(step.rotations * step.map_voxels / _inserted(step))))
+    insertion = 12 * nodes * references * (1 + inserting) + inserting * _inserted(step) * (130 + 28 * references)
+    maps = nodes * (44 * references + 60 * step.folds)
+    return max(search, parts + insertion, maps)
