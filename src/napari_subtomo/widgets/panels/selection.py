@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,12 +82,8 @@ class SelectionPanel(QWidget):
         desk.iterated.connect(self._iterated)
         desk.produced.connect(self._produced)
         workers = (self._reading, self._overlay.worker, self._layers, self._saving, form.duplicates.worker)
-
-        def stop() -> None:
-            for worker in workers:
-                worker.close()
-
-        self.destroyed.connect(stop)
+        this = weakref.ref(self)  # the connection must not keep the dock alive
+        self.destroyed.connect(lambda: _close(this(), workers))
 
     # --- what is there -------------------------------------------------------------------------------------------------------
 
@@ -146,6 +143,14 @@ class SelectionPanel(QWidget):
         else:
             self.form.cards.cards.show((), (), {})
 
+    def let_go(self) -> None:
+        """Listen to nobody any more."""
+        desk = desk_of(self._viewer)
+        view_events.opened.disconnect(self._view_opened, missing_ok=True)
+        desk.iterated.disconnect(self._iterated, missing_ok=True)
+        desk.produced.disconnect(self._produced, missing_ok=True)
+        self._follow(None)
+
     # --- following the view and the desk -------------------------------------------------------------------------------------
 
     def _view_opened(self, view: ProjectView) -> None:
@@ -155,7 +160,7 @@ class SelectionPanel(QWidget):
     def _follow(self, view: ProjectView | None) -> None:
         if view is not self._followed:
             if self._followed is not None:
-                self._followed.changed.disconnect(self._view_changed)
+                self._followed.changed.disconnect(self._view_changed, missing_ok=True)
             self._followed = view
             if view is not None:
                 view.changed.connect(self._view_changed)
@@ -290,3 +295,11 @@ class SelectionPanel(QWidget):
             action()
         except (SubtomoError, OSError) as error:
             self.status.fail(error)
+
+
+def _close(panel: SelectionPanel | None, workers: Iterable[Worker]) -> None:
+    """The widget is gone: stop what runs, and let the viewer's signals go (those of a panel that Python let go are gone already)."""
+    for worker in workers:
+        worker.close()
+    if panel is not None:
+        panel.let_go()
