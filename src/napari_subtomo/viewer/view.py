@@ -160,7 +160,7 @@ class ProjectView:
                 stale += apply.apply_overlay(self.viewer, session, state, self._state)
                 self._state, self._drawn = state, volume
                 self._listen()
-                self._dress()
+                stale += [layer for layer in self._dress() if layer not in stale]
                 sliced = centre and self.centre()
             for layer in stale:
                 if not sliced:
@@ -170,14 +170,15 @@ class ProjectView:
         self._caption()
         self.changed.emit(session)
 
-    def _dress(self) -> None:
-        """Slab, scale bar and active layer; napari tells all layers of each, so only what differs is set."""
+    def _dress(self) -> list[Any]:
+        """Slab, scale bar and active layer; napari tells all layers of each, so only what differs is set. Layers to slice again."""
         usual = "none" if self._drawn is None else str(layers.image_display(self._drawn)["projection_mode"])
-        thicken(self.viewer, self._session, usual)
+        stale = thicken(self.viewer, self._session, usual)
         if not self._dressed:
             self._dressed = True
             self.viewer.canvas.overlays.scale_bar.visible = True
             self.viewer.layers.selection.active = layers.find_layer(self.viewer, layers.PARTICLES)
+        return stale
 
     def _caption(self) -> None:
         session = self._session

@@ -89,7 +89,6 @@ def length_box(value: float, low: float, high: float, step: float, tip: str) -> 
     box.setDecimals(1)
     box.setSingleStep(step)
     box.setValue(value)
-    box.setSuffix(" Å")
     box.setKeyboardTracking(False)
     box.setToolTip(tip)
     box.setAlignment(Qt.AlignmentFlag.AlignRight)

@@ -41,7 +41,7 @@ def layer_of(viewer: ViewerModel, role: str, voxel: float) -> Any:
         "units": UNITS,
         "blending": "translucent_no_depth",
         "metadata": {KEY: {"role": role}},
-        "projection_mode": "rescale_spherical" if role == LATTICE else "all",
+        "projection_mode": "all",
     }
     active = viewer.layers.selection.active
     if role == OUTLINES:
@@ -82,7 +82,7 @@ def draw_handles(layer: Any, handles: Handles, chosen: int | None, voxel: float)
     if len(handles.points_zyx):
         layer.symbol = np.where(handles.part == CENTRE, "cross", "diamond")
         layer.face_color = _colours(handles.sphere, chosen)
-        layer.border_width = np.zeros(len(handles.points_zyx))
+        layer.border_color = _colours(handles.sphere, chosen)
         layer.size = np.full(len(handles.points_zyx), max(4.0, 40.0 / voxel))
 
 
@@ -92,17 +92,16 @@ def draw_outlines(layer: Any, segments: FloatArray, owners: npt.NDArray[np.int64
     if len(segments):
         layer.edge_color = _colours(owners, chosen)
         lengths = np.linalg.norm(segments[:, 1], axis=1)
-        layer.edge_width = float(np.clip(0.25 * np.median(lengths), 0.3, 1.5))
+        layer.edge_width = float(np.clip(0.6 * np.median(lengths), 0.8, 3.0))
 
 
-def draw_lattice(layer: Any, points_zyx: FloatArray, diameter: float) -> None:
-    """Rings where particles would be added; `diameter` in voxels."""
+def draw_lattice(layer: Any, points_zyx: FloatArray, size: float) -> None:
+    """Dots where particles would be added; `size` in voxels."""
     layer.data = points_zyx
     if len(points_zyx):
-        layer.face_color = rgba(CHOSEN, 0.12)
-        layer.border_color = rgba(CHOSEN, 0.9)
-        layer.border_width = 0.08
-        layer.size = np.full(len(points_zyx), diameter)
+        layer.face_color = rgba(CHOSEN, 0.7)
+        layer.border_width = 0.0
+        layer.size = np.full(len(points_zyx), size)
         layer.symbol = "disc"
 
 
@@ -111,7 +110,7 @@ def draw_clicks(layer: Any, points_zyx: FloatArray) -> None:
     layer.data = points_zyx
     if len(points_zyx):
         layer.face_color = rgba(CLICK)
-        layer.border_width = 0.0
+        layer.border_color = rgba(CLICK)
         layer.size = np.full(len(points_zyx), 4.0)
 
 

@@ -304,7 +304,7 @@ class Picker:
             points = np.zeros((0, 3))
             if chosen is not None and chosen < len(shown) and self.tool in ("sphere", "rim"):
                 points = lattice(shown, [chosen], self.spacing, self.seed)[1]
-            drawing.draw_lattice(self._layer(drawing.LATTICE), frame.voxels_zyx(points), session.diameter / frame.voxel_size)
+            drawing.draw_lattice(self._layer(drawing.LATTICE), frame.voxels_zyx(points), 0.4 * self.spacing / frame.voxel_size)
         finally:
             self._drawing = False
         self._listen()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.errors import GeometryError
-from napari_subtomo.viewer.layers import PARTICLES, TOMOGRAM, find_layer
+from napari_subtomo.viewer.layers import ORIENTATIONS, PARTICLES, TOMOGRAM, find_layer
 from napari_subtomo.viewer.volume import PLANE_SLICES
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def show_axes(viewer: ViewerModel, axes: Axes) -> None:
     viewer.reset_view()
 
 
-def thicken(viewer: ViewerModel, session: Session, usual: str) -> None:
+def thicken(viewer: ViewerModel, session: Session, usual: str) -> list[Any]:
     """Make slices as thick as the session says; only what differs is set, for napari slices its layers at each.
 
     With a slab of chosen thickness all particles whose centres lie in it are shown, and the tomogram is averaged over it. Otherwise
@@ -58,24 +58,35 @@ def thicken(viewer: ViewerModel, session: Session, usual: str) -> None:
     session : Session
     usual : str
         Projection of the image without a chosen thickness.
+
+    Returns
+    -------
+    list of layers
+        Those to slice again.
     """
     half = (session.slab or session.diameter) / 2
     margins = (half,) * viewer.dims.ndim
+    changed = False
     if tuple(viewer.dims.margin_left) != margins or tuple(viewer.dims.margin_right) != margins:
         viewer.dims.margin_left = viewer.dims.margin_right = margins
+        changed = True
     points: Any = find_layer(viewer, PARTICLES)
     image: Any = find_layer(viewer, TOMOGRAM)
     if points is not None:
-        _set(points, "projection_mode", "all" if session.slab else "rescale_spherical")
+        changed |= _set(points, "projection_mode", "all" if session.slab else "rescale_spherical")
     if image is not None:
-        _set(image, "projection_mode", "mean" if session.slab else usual)
+        changed |= _set(image, "projection_mode", "mean" if session.slab else usual)
         thickness = max(session.slab / float(image.scale[-1]), 1.0) if session.slab else PLANE_SLICES
         _set(image.plane, "thickness", thickness)
+    everything = (points, image, find_layer(viewer, ORIENTATIONS))
+    return [layer for layer in everything if layer is not None] if changed else []
 
 
-def _set(thing: Any, name: str, value: Any) -> None:
-    if getattr(thing, name) != value:
-        setattr(thing, name, value)
+def _set(thing: Any, name: str, value: Any) -> bool:
+    if str(getattr(thing, name)) == str(value):
+        return False
+    setattr(thing, name, value)
+    return True
 
 
 def meet(origin: npt.ArrayLike, direction: npt.ArrayLike, position: npt.ArrayLike, normal: npt.ArrayLike) -> FloatArray:
