@@ -203,12 +203,13 @@ class ProgressReader:
             return None
 
     def _is_unfinished(self, job: ClassJob) -> bool:
-        """Whether the last iteration lacks files that may yet come."""
-        last = int(job.iterations[-1])
-        optimiser = iterations(self.folder, "optimiser").get(last)
-        if optimiser is not None and not job.missing:
-            return False
-        return self._is_fresh(path for path in (iterations(self.folder, "model").get(last), optimiser) if path is not None)
+        """Whether the last iteration lacks files that the former has, or others that may yet come."""
+        *_, former, last = job.iterations.tolist()
+        optimisers = iterations(self.folder, "optimiser")
+        if last not in optimisers and former in optimisers:
+            return True
+        paths = (iterations(self.folder, "model").get(last), optimisers.get(last))
+        return bool(job.missing) and self._is_fresh(path for path in paths if path is not None)
 
     def _is_fresh(self, paths: Iterable[Path]) -> bool:
         return any(time.time() - path.stat().st_mtime < FRESH for path in paths if path.is_file())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,21 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # qtpy adds th
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_subtomo.errors import JobCancelled
 from napari_subtomo.io.project import Project
 from napari_subtomo.progress import Reporter
 from napari_subtomo.viewer.results.pictures import job_title
 from napari_subtomo.widgets.status import StatusLine, sentence
 from napari_subtomo.widgets.task import Task
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a reading gave."""
+
+    number: int
+    result: Any = None
+    error: Exception | None = None
 
 
 class ResultView(QWidget):
@@ -33,6 +46,7 @@ class ResultView(QWidget):
         self._shown: Path | None = None
         self._again = False
         self._running: dict[str, Task[Any]] = {}
+        self._numbers, self._current = count(), -1
         self.status = StatusLine(parent=self)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
@@ -73,39 +87,29 @@ class ResultView(QWidget):
         self._again = False
         if self._shown is None:
             self.status.say(f"Reading {job_title(self._folder, self._project)} …")
-        task: Task[Any] = Task(partial(self._read, self._folder, self._project, **self._arguments()), self)
-        task.finished.connect(partial(self._finish, task))
-        task.failed.connect(partial(self._fail, task))
-        self._running["task"] = task
+        number = next(self._numbers)
+        # Without a parent: it must outlive a view that is closed while its thread still emits a signal. Bound methods do not hold the view.
+        task: Task[_Outcome] = Task(partial(_work, number, partial(self._read, self._folder, self._project, **self._arguments())))
+        task.finished.connect(self._finish)
+        self._running["task"], self._current = task, number
         task.start()
 
-    def _finish(self, task: Task[Any], result: Any) -> None:
-        if not self._is_current(task):
-            return
-        if self._folder != self._shown:
-            self._blank()
-        self._shown = self._folder
-        self.status.say("")
-        self._show(result)
-        if self._again:
-            self._start()
-
-    def _fail(self, task: Task[Any], error: BaseException) -> None:
-        if not self._is_current(task):
-            return
-        if self._folder != self._shown:
-            self._blank()
-            self._shown = None
-        self.status.warn(sentence(error))
-        self.failed.emit(error)
-        if self._again:
-            self._start()
-
-    def _is_current(self, task: Task[Any]) -> bool:
-        if self._running.get("task") is not task:
-            return False
+    def _finish(self, outcome: _Outcome) -> None:
+        if outcome.number != self._current or "task" not in self._running:
+            return  # of another folder than the one that is wanted now
         del self._running["task"]
-        return True
+        if self._folder != self._shown:
+            self._blank()
+        if outcome.error is None:
+            self._shown = self._folder
+            self.status.say("")
+            self._show(outcome.result)
+        else:
+            self._shown = self._folder if self._folder == self._shown else None
+            self.status.warn(sentence(outcome.error))
+            self.failed.emit(outcome.error)
+        if self._again:
+            self._start()
 
     def _arguments(self) -> dict[str, Any]:
         """What `_read` gets besides folder and project, taken when the reading begins."""
@@ -120,6 +124,16 @@ class ResultView(QWidget):
 
     def _blank(self) -> None:
         raise AssertionError("made by subclasses")
+
+
+def _work(number: int, read: Callable[[Reporter], Any], reporter: Reporter) -> _Outcome:
+    """Read in a thread; errors of any kind come back as a value that tells which reading they belong to."""
+    try:
+        return _Outcome(number, read(reporter))
+    except JobCancelled:
+        raise
+    except Exception as error:
+        return _Outcome(number, error=error)
 
 
 class Line(QLabel):

@@ -134,7 +134,7 @@ class CurvePlot(QWidget):
             self._restyle()
 
     def _ink(self, alpha: int = 255) -> QColor:
-        ink = QColor(self.legend.palette().windowText().color())
+        ink = QColor(self.palette().windowText().color())
         ink.setAlpha(alpha)
         return ink
 
