@@ -4,7 +4,7 @@
     python benchmarks/forecast.py my_demo
 
 The project is copied, nothing is written into it. Each job runs in its own process (Linux only). Results go to benchmarks/forecast.json:
-predicted and measured peak of memory (anonymous pages: memory-mapped files are not counted), time by the clock, and the load of the machine.
+predicted and measured peak of memory (anonymous pages: memory-mapped files are not counted), time by the clock, load of the machine.
 """
 
 from __future__ import annotations

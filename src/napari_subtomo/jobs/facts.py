@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +79,8 @@ class Facts:
     is_2d_stacks : bool or None
     extracted : bool or None
         Whether particles have images.
+    clearances : tuple of float, or None
+        Distance in Å of each particle to the nearest face of its tomogram, ascending.
     free_memory, free_disk : int or None
         Bytes; of memory, and where the project lies.
     gpu_memory : int or None
@@ -108,6 +111,7 @@ class Facts:
     half_sets: bool | None = None
     is_2d_stacks: bool | None = None
     extracted: bool | None = None
+    clearances: tuple[float, ...] | None = None
     free_memory: int | None = None
     free_disk: int | None = None
     gpu_memory: int | None = None
@@ -117,6 +121,12 @@ class Facts:
     def has_orientations(self) -> bool | None:
         """Whether the angles are not all zero; None where nothing is known."""
         return None if self.orientations is None else self.orientations != "none"
+
+    def fitting(self, edge: float) -> int | None:
+        """Number of particles whose boxes of `edge` Å lie within their tomograms."""
+        if self.clearances is None:
+            return None
+        return len(self.clearances) - bisect_left(self.clearances, edge / 2)
 
     @property
     def gpu(self) -> bool:
@@ -156,6 +166,8 @@ def gather_facts(
         facts = _of_tomograms(facts, tomogram_set, found)
     if found is not None:
         facts = _of_particles(facts, found)
+        if tomogram_set is not None:
+            facts = replace(facts, clearances=_known(lambda: _clearances(found, tomogram_set)))
     average = _newest(place, _AVERAGES)
     return _of_reference(replace(facts, last_average=average, last_optimiser=newest_optimiser(place)), reference or average, place)
 
@@ -274,6 +286,14 @@ def _of_particles(facts: Facts, particles: ParticleSet) -> Facts:
         is_2d_stacks=_known(lambda: particles.is_2d_stacks) if extracted else None,
         extracted=extracted,
     )
+
+
+def _clearances(particles: ParticleSet, tomograms: TomogramSet) -> tuple[float, ...]:
+    """Distances to the nearest face, ascending."""
+    sizes = {name: np.array(frame.size_xyz) * frame.pixel_size for name in set(particles.tomo_names) for frame in [tomograms[name].frame]}
+    half = np.array([sizes[name] for name in particles.tomo_names]).reshape(-1, 3) / 2
+    found = (half - np.abs(particles.positions(tomograms))).min(axis=1)
+    return tuple(np.sort(found).tolist())
 
 
 def _orientations(particles: ParticleSet) -> Orientations:

@@ -74,23 +74,28 @@ def forecast(job: str, options: JobOptions, facts: Facts, rates: Rates = DEFAULT
 
 def _extract(options: ExtractOptions, facts: Facts, rates: Rates) -> Costs | None:
     """Per particle: a piece is read and resampled, the CTF of each tilt is spread over its plane, four transforms, two files."""
-    n, binning = facts.n_particles, facts.tomogram_binning
-    if not n or not binning:
+    total, binning = facts.n_particles, facts.tomogram_binning
+    if not total or not binning or facts.pixel_size is None:
         return None
     box, written, tilts, tomograms = options.box_size, options.written_size, facts.tilts or 41, facts.n_tomograms or 1
+    fitting = facts.fitting(written * options.binning * facts.pixel_size)
+    n = total if fitting is None else fitting
+    if n == 0:
+        return Costs(0, 0, 0, note=f"None of the {total} particles is so far from the rim of its tomogram that a box of {written} px fits")
     side = Resampling(box, max(1.0, options.binning / binning)).side
     # voxels within one Fourier pixel of the central plane of each tilt, in half of the box
     pairs = tilts * math.pi / 4 * box**2
     threads = shared_by(options.threads, facts.cores, n)
     products = 2 * side**3 * box + 2 * side**2 * box**2 + 2 * side * box**3
-    transforms = 4 if written == box else 10
-    one = products / rates.product + transforms * per_transform(box, rates) + 2.5e-8 * side**3 + 2.5e-7 * pairs + 4e-3
-    setup = tomograms * (0.2 + 2e-7 * pairs * 4 + tilts * 4e-9 * (8 * box) ** 2)
+    transforms = 4 if written == box else 6
+    one = products / rates.product + transforms * per_transform(box, rates) + 5e-9 * side**3 + 1e-7 * pairs + 2e-3
+    setup = tomograms * (0.2 + 4e-7 * pairs + tilts * 4e-9 * (8 * box) ** 2)
     shown = min(n, 100) * 4e-3 + 1.0  # the montage
     volume = written**3 + (2 * written if options.output_format == "relion5" else written) * written * (written // 2 + 1)
     bytes_each = volume * (2 if options.float16 and options.output_format == "relion5" else 4) + 2 * _HEADER
-    memory = 90e6 + 100e6 + 60 * pairs + 100 * box**3 + threads * (12 * side**3 + 90 * box**3 + 80 * pairs)
-    return Costs(n * one / threads + setup + shown, memory, n * bytes_each + 400 * n)
+    memory = 100e6 + 30 * pairs + 120 * box**3 + options.threads * (12 * side**3 + 50 * box**3)
+    note = f"{total - n} of {total} particles are too close to the rim for a box of {written} px and will be dropped" if n < total else ""
+    return Costs(n * one / threads + setup + shown, memory, n * bytes_each + 400 * n, note=note)
 
 
 def _reconstruct(options: ReconstructOptions, facts: Facts, rates: Rates) -> Costs | None:
@@ -110,9 +115,13 @@ def _reconstruct(options: ReconstructOptions, facts: Facts, rates: Rates) -> Cos
 
 def _sentence(costs: Costs, facts: Facts, rates: Rates) -> tuple[str, bool]:
     """Time, memory and disk in words, and whether they will do."""
+    if costs.seconds == 0:
+        return f"{costs.note}.", False
     text = f"About {duration(costs.seconds)} and {size(costs.memory)} of memory; writes {size(costs.disk)}."
     if not rates.measured:
         text = text.replace("About", "Roughly", 1)
+    if costs.note:
+        text = f"{text} {costs.note}."
     fits = True
     if facts.free_memory is not None and costs.memory > _GIVE * facts.free_memory:
         text, fits = f"{text} Only {size(facts.free_memory)} of memory are free: {costs.remedy}.", False
