@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -71,10 +72,12 @@ def make_field(name: str, info: FieldInfo) -> FieldWidget:
     low, high = _bounds(info)
     if shape.metavar == "N":
         step = int(_bound(info, "multiple_of") or 1)
-        return SpinBox(value=int(given if given is not None else max(low, 0)), min=int(low), max=int(high), step=step, **common)
+        whole = SpinBox(value=int(given if given is not None else max(low, 0)), min=int(low), max=int(high), step=step, **common)
+        return _told(whole, info, low)
     number = FloatSpinBox(value=float(given if given is not None else max(low, 0.0)), min=low, max=high, step=None, **common)
-    number.native.setDecimals(3)
-    return number
+    number.native.setDecimals(4)
+    number.native.textFromValue = lambda value: f"{value:.7g}"  # 7.5, not 7.5000
+    return _told(number, info, low)
 
 
 def read_field(widget: FieldWidget, info: FieldInfo) -> Any:
@@ -98,6 +101,14 @@ def write_field(widget: FieldWidget, value: Any) -> None:
         widget.value = _shown(value)
     else:
         widget.value = value
+
+
+def _told(widget: FieldWidget, info: FieldInfo, low: float) -> FieldWidget:
+    """The widget, with what -1 stands for in place of the number."""
+    meaning = re.search(r"-1: ([^.;,]+)", info.description or "")
+    if meaning and low == -1:
+        widget.native.setSpecialValueText(meaning.group(1))
+    return widget
 
 
 def _shown(value: Any) -> str:

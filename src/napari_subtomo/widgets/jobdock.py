@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from napari_subtomo.errors import InputError, SubtomoError
 from napari_subtomo.io.project import Project
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from napari_subtomo.viewer.session import Session
 
 NO_PROJECT = "Open a project first: Plugins > Subtomogram analysis > Project."
+STOPPING = "Stopping …"
+#: Height of the form beside results, px.
+SMALL_FORM = 270
 
 
 class JobDock(QWidget):
@@ -86,7 +90,7 @@ class JobDock(QWidget):
         for widget in (buttons, self.progress, self.status, self.shown_results):
             layout.addWidget(widget)
         layout.setStretchFactor(self.shown_results, 1)
-        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter = self._splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(self.form)
         splitter.addWidget(below)
         splitter.setChildrenCollapsible(False)
@@ -108,6 +112,10 @@ class JobDock(QWidget):
         self.monitor.iterated.connect(self._iterated)
         view_events.opened.connect(self._view_opened)
         desk_of(self._viewer).produced.connect(self._produced)
+        self.destroyed.connect(lambda: self.close_down())
+        application = QApplication.instance()
+        assert application is not None
+        application.aboutToQuit.connect(self.close_down)
 
     # --- where we are ------------------------------------------------------------------------------------------------------
 
@@ -159,13 +167,14 @@ class JobDock(QWidget):
         session = self._view.session if self._view is not None else None
         self.form.refill(prefill(self.job, session, desk_of(self._viewer)))
 
-    def _list_jobs(self) -> None:
+    def _list_jobs(self, starting: Path | None = None) -> None:
+        """Fill the list of jobs; that of a job that is `starting` may not be there yet."""
         if self._project is None:
             return
-        chosen = self.monitor.folder
+        chosen, known = self.monitor.folder, jobs_of(self._project, str(self._spec.folder))
         self.which.clear()
         self.which.addItem(f"new: {self._project.name(launch.next_folder(self.job, self._project))}", None)
-        for folder in jobs_of(self._project, str(self._spec.folder)):
+        for folder in [*([starting] if starting is not None and starting not in known else []), *known]:
             self.which.addItem(self._project.name(folder), str(folder))
         place = self.which.findData(str(chosen)) if chosen is not None else 0
         self.which.setCurrentIndex(max(place, 0))
@@ -189,9 +198,10 @@ class JobDock(QWidget):
             self.status.fail(error)
             return
         self.status.say("")
+        self._give_room()
         self.monitor.follow(folder)
         self.progress.show_state(self.project.name(folder), JobState())
-        self._list_jobs()
+        self._list_jobs(folder)
 
     def _run_failed(self, error: BaseException) -> None:
         self.status.fail(error)
@@ -206,9 +216,9 @@ class JobDock(QWidget):
 
     def cancel(self) -> None:
         """Stop the job."""
-        if self.monitor.folder is not None:
+        if self.monitor.folder is not None and not self.monitor.state.over:
             launch.cancel(self.monitor.folder)
-            self.status.say("Stopping …")
+            self.status.say(STOPPING)
 
     def copy_command(self) -> None:
         """Put the command line that does the same into the clipboard."""
@@ -240,9 +250,16 @@ class JobDock(QWidget):
 
     def follow(self, folder: Path) -> None:
         """Show a job folder, whoever runs it, and its options in the form."""
+        self._give_room()
         self.monitor.follow(folder)
         self.form.form.set_values(self._options_of(folder))
         self.show_results(folder, self.project)
+
+    def _give_room(self) -> None:
+        """Let the form be smaller: there will be something to look at below it."""
+        above, below = self._splitter.sizes()
+        if above > SMALL_FORM:
+            self._splitter.setSizes([SMALL_FORM, above + below - SMALL_FORM])
 
     def _options_of(self, folder: Path) -> Mapping[str, Any]:
         try:
@@ -268,8 +285,8 @@ class JobDock(QWidget):
             self._finished(folder, state)
         elif state.warnings:
             self.status.warn(state.warnings[-1])
-        elif state.status != "running" or self.status.text() == "Stopping …":
-            self.status.say("" if state.status != "running" else self.status.text())
+        elif state.over and self.status.text() == STOPPING:
+            self.status.say("")
 
     def _finished(self, folder: Path, state: JobState) -> None:
         self.show_results(folder, self.project)
@@ -294,22 +311,19 @@ class JobDock(QWidget):
         self.pause_button.setText("Go on" if state.status == "paused" else "Pause")
         self.cancel_button.setEnabled(active)
 
-    def closeEvent(self, event: Any) -> None:
-        """Leave the job to itself, and the signals of others."""
-        self.close_down()
-        super().closeEvent(event)
-
     def close_down(self) -> None:
-        """Stop looking and listening; a job in a process of its own runs on."""
-        self.monitor.stop()
-        self.form.close_down()
-        if self._run is not None:
-            self._run.close()
+        """Stop looking and listening; a job in a process of its own runs on.
+
+        Comes when the widget is destroyed, when its children may be gone already.
+        """
         for signal, slot in ((view_events.opened, self._view_opened), (desk_of(self._viewer).produced, self._produced)):
             signal.disconnect(slot, missing_ok=True)
         if self._view is not None:
             self._view.changed.disconnect(self._session_changed, missing_ok=True)
             self._view = None
+        for stop in (self.monitor.stop, self.form.close_down, *([self._run.close] if self._run is not None else [])):
+            with suppress(RuntimeError):
+                stop()
 
 
 def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:

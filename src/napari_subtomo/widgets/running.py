@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,9 @@ from napari_subtomo.jobs.runner import rerun, run_job
 from napari_subtomo.options.base import JobOptions
 from napari_subtomo.progress import Reporter
 from napari_subtomo.widgets.task import Task
+
+#: Seconds that a window which is closed waits for the job in its thread to write what it has.
+PATIENCE = 5.0
 
 Where = Literal["process", "thread"]
 
@@ -68,12 +72,14 @@ class Run(QObject):
 
     def close(self) -> None:
         """The window goes: a process is left to itself, a thread is stopped at its next check; what it has finished is kept."""
-        self._timer.stop()
-        if self._task is not None:
-            self._task.cancel()
         if self._launched is not None:
             self._launched.detach()
             self._launched = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task.wait(PATIENCE)
+        with suppress(RuntimeError):  # Qt may have taken it away before
+            self._timer.stop()
 
     def _in_thread(self, function: Any) -> None:
         def work(reporter: Reporter) -> None:
@@ -94,7 +100,15 @@ class Run(QObject):
         complaint, code = self._launched.complaint(), self._launched.process.returncode
         state = job_state(self.folder)
         if code not in (0, 130) and (not state.over or state.status == "dead"):
-            reason = complaint or f"the process ended with status {code}"
-            self.failed.emit(JobError(reason if reason.endswith(".") else f"The job could not run: {reason}."))
+            self.failed.emit(JobError(_last_words(complaint, code)))
         elif state.status == "failed":
             self.failed.emit(JobError(state.error or complaint or "The job failed; run.err in its folder says more."))
+
+
+def _last_words(complaint: str, code: int) -> str:
+    """Why a process ended that could not say so in its folder."""
+    if complaint:
+        return complaint
+    if code < 0:
+        return f"The process of the job was killed (signal {-code}), perhaps for want of memory; what it had finished is kept."
+    return f"The process of the job ended with status {code} and without a word; run.err in its folder may say more."

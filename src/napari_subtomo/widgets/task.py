@@ -51,6 +51,11 @@ class Task(QObject, Generic[Result]):
         """Ask the function to stop at its next report."""
         self._stop.set()
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the thread to end, at most so long."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
     @property
     def running(self) -> bool:
         """Whether the thread is alive."""
