@@ -45,12 +45,12 @@ def test_the_menu_action_opens_the_dock_and_it_opens_a_project(viewer: Any, proj
     from napari._app_model import get_app_model
 
     get_app_model().commands.execute_command("napari-subtomo.kept_particles").result()
-    dock = viewer.window._wrapped_dock_widgets["Kept particles (Subtomogram analysis)"].widget()._magic_widget
+    dock = viewer.window._wrapped_dock_widgets["Kept particles (Subtomogram analysis)"].widget()
     dock.open(project.root)
     qtbot.waitUntil(lambda: view_of(viewer) is not None, timeout=10000)
     assert [layer.name for layer in viewer.layers] == ["TS_01", "Particles", "Orientations"]
-    assert dock.tomogram.value == "TS_01"
-    dock.tomogram.value = "TS_02"
+    assert dock.form.tomograms.currentItem().text(0) == "TS_01"
+    dock.form.following.click()
     assert viewer.layers[0].name == "TS_02"
 
 

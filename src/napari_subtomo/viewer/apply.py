@@ -49,11 +49,12 @@ def apply_image(viewer: ViewerModel, session: Session, volume: Volume | None, fo
         return []
     data, settings, _ = layers.image_layer(session, volume)
     if layer is None:
-        layers.add_layer_data(viewer, (data, settings, "image"))
+        layer = layers.add_layer_data(viewer, (data, settings, "image"))
         viewer.layers.move(len(viewer.layers) - 1, 0)
-        return []
     layer.metadata[KEY] = settings["metadata"][KEY]
     if layer.data is data:
+        if tuple(layer.contrast_limits_range) == tuple(layer.contrast_limits):  # as napari begins: nothing to slide
+            layer.contrast_limits_range = layers.limits_span(volume.contrast_limits)
         return []
     deep = viewer.dims.ndisplay == 3
     limits = volume.limits_3d if deep else volume.contrast_limits
@@ -62,8 +63,7 @@ def apply_image(viewer: ViewerModel, session: Session, volume: Volume | None, fo
     layer.data = data
     if tuple(layer.scale) != settings["scale"]:
         layer.scale = settings["scale"]
-    low, high = layers.limits_span(volume)
-    layer.contrast_limits_range = min(low, limits[0]), max(high, limits[1])
+    layer.contrast_limits_range = layers.limits_span(limits)
     layer.contrast_limits = limits
     for name, value in layers.image_display(volume).items():
         if not np.array_equal(getattr(layer, name), value):
@@ -81,7 +81,7 @@ def match_limits(viewer: ViewerModel, volume: Volume) -> None:
     if viewer.dims.ndisplay == 2:
         before, after = after, before
     if layer is not None and np.allclose(layer.contrast_limits, before):
-        layer.contrast_limits_range = layers.limits_span(volume)
+        layer.contrast_limits_range = layers.limits_span(after)
         layer.contrast_limits = after
 
 

@@ -17,6 +17,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: A column of numbers with more different values than this is coloured by a scale; one of texts is not offered.
 MOST_CATEGORIES = 14
+#: Columns that say where a particle is and how it lies: seldom what one wants to see in colour.
+WHERE = (*relion.CENTRED, *relion.ORIGINS, *relion.ANGLES, *relion.SUBTOMOGRAM_ANGLES)
 #: Percentiles of the values at the ends of a scale, so that single outliers do not take all of it.
 SCALE_ENDS = (2.0, 50.0, 98.0)
 
@@ -63,7 +65,7 @@ def particle_colours(table: ParticleTable, kept: BoolArray, column: str) -> Part
 
 
 def colour_columns(table: ParticleTable) -> list[str]:
-    """Columns that are worth colouring by: the class first, then numbers that differ, then texts with few values.
+    """Columns that are worth colouring by: the class first, then numbers that differ, texts with few values, and where a particle is.
 
     The first call looks at every cell of a file, half a second for 100,000 particles; later ones remember.
     """
@@ -73,17 +75,20 @@ def colour_columns(table: ParticleTable) -> list[str]:
 def _colour_columns(table: ParticleTable) -> list[str]:
     chosen = [relion.CLASS_NUMBER]
     texts: list[str] = []
+    where: list[str] = []
     for label, cells in table.columns.items():
         if label in chosen or label in relion.PATH_LABELS or label == relion.VISIBLE_FRAMES:
             continue
         distinct = set(cells)
         if len(distinct) < 2:
             continue
-        if table.numbers(label) is not None:
+        if label in WHERE:
+            where.append(label)
+        elif table.numbers(label) is not None:
             chosen.append(label)
         elif len(distinct) <= MOST_CATEGORIES:
             texts.append(label)
-    return chosen + texts
+    return chosen + texts + where
 
 
 def _is_category(values: FloatArray) -> bool:

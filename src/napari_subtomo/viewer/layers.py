@@ -51,10 +51,10 @@ def image_layer(session: Session, volume: Volume) -> LayerData:
     return volume.data, settings, "image"
 
 
-def limits_span(volume: Volume) -> tuple[float, float]:
-    """Ends of the slider of grey limits."""
-    limits = (*volume.contrast_limits, *volume.limits_3d)
-    return min(limits), max(limits)
+def limits_span(limits: tuple[float, float]) -> tuple[float, float]:
+    """Ends of the slider for grey limits: as far again as the limits to either side."""
+    low, high = limits
+    return 2 * low - high, 2 * high - low
 
 
 def image_display(volume: Volume) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from napari_subtomo.data.tomogram import Tomogram
 from napari_subtomo.errors import FileMissingError, InputError, SubtomoError
+from napari_subtomo.io.mrc import mrc_header
 from napari_subtomo.io.particles import ParticleSet, read_particles
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.relion import (
@@ -27,11 +28,14 @@ from napari_subtomo.io.star import read_star
 from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
 from napari_subtomo.viewer.picking.files import spheres_beside
 from napari_subtomo.viewer.session import Session
+from napari_subtomo.viewer.settings import settings
 from napari_subtomo.viewer.sources import Source, find_sources, source_of, tomogram_files
 from napari_subtomo.viewer.table import ParticleTable
 
 #: Drawn diameter where no file tells the size of the particle, Å.
 DEFAULT_DIAMETER = 200.0
+#: Endings of MRC volumes.
+VOLUME_ENDINGS = (".mrc", ".rec", ".map", ".mrcs")
 
 
 def table_of(particles: ParticleSet, source: int, tomograms: TomogramSet | None) -> ParticleTable:
@@ -62,13 +66,39 @@ def table_of(particles: ParticleSet, source: int, tomograms: TomogramSet | None)
     )
 
 
+def volume_session(path: Path) -> Session:
+    """A tomogram that no STAR file describes: name, size and voxel come from the MRC file itself.
+
+    Without a voxel size in the header a voxel counts as 1 Å, and the title says so.
+
+    Raises
+    ------
+    InputError
+        The file holds a single image.
+    """
+    header = mrc_header(path)
+    if len(header.shape) != 3 or header.shape[0] < 2:
+        raise InputError(f"Expected a volume of several slices in {path}, found a single image; open it with napari's own File > Open.")
+    voxel = header.voxel_size
+    depth, height, width = header.shape
+    known = voxel > 0
+    tomogram = Tomogram(
+        path.stem, size_xyz=(width, height, depth), pixel_size=voxel if known else 1.0, binning=1.0, tomogram_path=path.resolve()
+    )
+    title = path.name if known else f"{path.name}, no voxel size in its header: 1 Å assumed"
+    table = ParticleTable.empty()
+    return Session(
+        path.resolve().parent, (tomogram,), table=table, saved=table, diameter=DEFAULT_DIAMETER, title=title, shown=tomogram.name
+    )
+
+
 def load_session(path: Path, project: Project | None = None, source: Source | None = None) -> Session:
     """Read what a path shows.
 
     Parameters
     ----------
     path : Path
-        Project folder, job folder or STAR file.
+        Project folder, job folder, STAR file, or an MRC volume without any.
     project : Project, optional
     source : Source, optional
         What to show of the project, instead of its latest selection, classification or particle set.
@@ -86,6 +116,10 @@ def load_session(path: Path, project: Project | None = None, source: Source | No
     path = Path(path)
     if not path.exists():
         raise FileMissingError(f"Expected a project folder, a job folder or a STAR file, found nothing at {path}; check the path.")
+    if path.is_file() and path.suffix.lower() in VOLUME_ENDINGS:
+        return volume_session(path)
+    if path.is_file() and path.suffix.lower() != ".star":
+        raise InputError(f"Expected a project folder, a job folder, a STAR file or an MRC volume, found {path.name}.")
     found_project, found = source_of(path, project)
     source = source or found
     sets = _particle_sets(source, found_project) if source else []
@@ -108,6 +142,7 @@ def load_session(path: Path, project: Project | None = None, source: Source | No
         saved_spheres=spheres,
         diameter=_diameter(source, sets, table),
         title=source.title if source else "tomograms",
+        rejected=settings().rejected,
         shown=tomograms.names[0] if len(tomograms) else "",
     )
     busy = next((name for name in session.names if session.counts(name)[0]), session.shown)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_subtomo.errors import InputError
 from napari_subtomo.viewer import layers
-from napari_subtomo.viewer.load import load_session
+from napari_subtomo.viewer.load import VOLUME_ENDINGS, load_session
 from napari_subtomo.viewer.overlay import resolve
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.volume import open_volume, tomogram_volume
@@ -28,14 +28,22 @@ def star_reader(path: str | Sequence[str]) -> Reader | None:
     return read_star_layers if all(one.suffix.lower() == ".star" for one in _paths(path)) else None
 
 
+def folder_reader(path: str | Sequence[str]) -> Reader | None:
+    """Reader of project and job folders; None for folders with nothing of the kind in them, which may be another plugin's."""
+    return read_star_layers if all(_is_ours(one) for one in _paths(path)) else None
+
+
+def _is_ours(folder: Path) -> bool:
+    return folder.is_dir() and any(next(folder.glob(pattern), None) for pattern in ("*.star", "*/job[0-9]*/*.star", "*/*.star"))
+
+
 def mrc_reader(path: str | Sequence[str]) -> Reader | None:
     """Reader of MRC volumes and stacks; None for what does not look like one."""
-    endings = {".mrc", ".mrcs", ".rec", ".map"}
-    return read_mrc_layers if all(one.suffix.lower() in endings for one in _paths(path)) else None
+    return read_mrc_layers if all(one.suffix.lower() in VOLUME_ENDINGS for one in _paths(path)) else None
 
 
 def read_star_layers(path: str | Sequence[str]) -> list[layers.LayerData]:
-    """Tomogram, particles and orientations of the first tomogram with particles, from a STAR file (of several, the last).
+    """Tomogram, particles and orientations of the first tomogram with particles, from a STAR file or folder (of several, the last).
 
     Raises
     ------
@@ -59,7 +67,7 @@ def hand_over(session: Session) -> list[layers.LayerData]:
     if view is not None:
         if view.session.edited:
             raise InputError(
-                "The particles shown have edits that were not saved; save them in the dock “Kept particles”, or remove the "
+                "The particles shown have edits that were not saved; save them in the dock “Project”, or remove the "
                 "layer “Particles” to drop them, then open the file again."
             )
         view.close()
@@ -94,7 +102,17 @@ def read_mrc_layers(path: str | Sequence[str]) -> list[layers.LayerData]:
         if volume.voxel_size > 0:
             settings |= {"scale": (volume.voxel_size,) * 3, "units": layers.UNITS}
         found.append((volume.data, settings, "image"))
+    if all("units" in settings for _, settings, _ in found):
+        _show_scale_bar()
     return found
+
+
+def _show_scale_bar() -> None:
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        viewer.canvas.overlays.scale_bar.visible = True
 
 
 def follow_layers(viewer: ViewerModel) -> None:
