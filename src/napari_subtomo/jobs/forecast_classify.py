@@ -168,6 +168,6 @@ def _memory(step: Iteration, n: int, box: int, options: ClassifyOptions) -> floa
     rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
     parts = 12.0 * rows * step.map_voxels
     inserting = max(1, min(options.threads, round(step.rotations * step.map_voxels / _inserted(step))))
-    insertion = 12 * nodes * references * (1 + inserting) + inserting * _inserted(step) * (130 + 28 * references)
+    insertion = 12 * nodes * references * (1 + inserting) + inserting * _inserted(step) * (110 + 22 * references)
     maps = nodes * (44 * references + 60 * step.folds)
     return max(search, parts + insertion, maps)

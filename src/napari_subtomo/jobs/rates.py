@@ -36,10 +36,10 @@ class Rates:
         False for the defaults.
     """
 
-    product: float = 6e10
-    transform: float = 2.2e-8
-    points: float = 2.5e-7
-    values: float = 4e-8
+    product: float = 9e10
+    transform: float = 1.2e-8
+    points: float = 1.6e-7
+    values: float = 7e-9
     device_product: float = 8e12
     measured: bool = False
 

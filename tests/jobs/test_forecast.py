@@ -1,0 +1,170 @@
+"""Forecasts follow the sizes of the inputs, warn where memory will not do, and agree with what a small job really takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.poses import pose_grid
+from napari_subtomo.jobs.facts import Facts
+from napari_subtomo.jobs.forecast import duration, forecast, size
+from napari_subtomo.jobs.forecast_classify import half_sphere, iterations, poses
+from napari_subtomo.jobs.rates import DEFAULT, Rates, measure_rates
+from napari_subtomo.options.classify import ClassifyOptions
+from napari_subtomo.options.extract import ExtractOptions
+from napari_subtomo.options.pick import PickOptions
+from napari_subtomo.options.reconstruct import ReconstructOptions
+from napari_subtomo.options.select import SelectOptions
+
+KNOWN = Facts(
+    n_particles=228,
+    n_tomograms=2,
+    pixel_size=10,
+    tomogram_binning=1,
+    tilts=41,
+    particle_pixel=10,
+    particle_box=48,
+    last_resolution=42.7,
+    orientations="given",
+    free_memory=16 * 2**30,
+    free_disk=100 * 2**30,
+    cores=2,
+)
+MEASURED = replace(DEFAULT, measured=True)
+
+
+def classify(**given: object) -> ClassifyOptions:
+    return ClassifyOptions(
+        **{"reference": Path("a.mrc"), "mask_diameter": 380.0, "local_range": 15.0, "offset_range": 3.0, "classes": 3, **given}
+    )
+
+
+def test_jobs_that_take_no_time_and_inputs_that_are_unknown_have_no_forecast() -> None:
+    assert forecast("pick", PickOptions(points=Path("a.csv")), KNOWN) is None
+    assert forecast("select", SelectOptions(optimiser=Path("a.star"), keep=(1,)), KNOWN) is None
+    for job, options in (("extract", ExtractOptions()), ("reconstruct", ReconstructOptions()), ("classify", classify())):
+        assert forecast(job, options, Facts()) is None
+        assert forecast(job, options, replace(KNOWN, n_particles=0)) is None
+        assert forecast(job, options, KNOWN) is not None
+
+
+@pytest.mark.parametrize(
+    ("job", "options"), [("extract", ExtractOptions(box_size=48)), ("reconstruct", ReconstructOptions()), ("classify", classify())]
+)
+def test_more_particles_take_more_time_and_disk(job: str, options: ExtractOptions) -> None:
+    few, many = (forecast(job, options, replace(KNOWN, n_particles=n)) for n in (200, 20_000))
+    assert few is not None and many is not None
+    assert 20 * few.seconds < many.seconds < 110 * few.seconds
+    assert many.memory_bytes >= few.memory_bytes and many.disk_bytes >= few.disk_bytes
+
+
+@pytest.mark.parametrize(
+    "costly",
+    [
+        {"classes": 6},
+        {"angular_step": 2.0, "fixed_sampling": True},
+        {"local_range": 30.0},
+        {"local_range": -1.0},
+        {"iterations": 50},
+        {"offset_range": 5.0},
+        {"mask_particles": True},
+        {"threads": 1},
+    ],
+)
+def test_what_costs_more_is_forecast_to_cost_more(costly: dict[str, object]) -> None:
+    common = {"mask_particles": False, "threads": 2}
+    cheap, dear = (forecast("classify", classify(**{**common, **given}), KNOWN, MEASURED) for given in ({}, costly))
+    assert cheap is not None and dear is not None
+    assert dear.seconds > 1.02 * cheap.seconds
+
+
+def test_a_faster_machine_takes_less_time() -> None:
+    fast = Rates(1e12, 1e-9, 1e-8, 1e-9, measured=True)
+    for job, options in (("extract", ExtractOptions(box_size=48)), ("reconstruct", ReconstructOptions()), ("classify", classify())):
+        slow, quick = forecast(job, options, KNOWN, MEASURED), forecast(job, options, KNOWN, fast)
+        assert slow is not None and quick is not None and quick.seconds < slow.seconds
+        assert quick.memory_bytes == slow.memory_bytes
+
+
+def test_a_gpu_saves_the_time_of_the_products_only() -> None:
+    on_cpu = forecast("classify", classify(device="cpu"), replace(KNOWN, gpu_memory=80 * 2**30), MEASURED)
+    on_gpu = forecast("classify", classify(), replace(KNOWN, gpu_memory=80 * 2**30), MEASURED)
+    assert on_cpu is not None and on_gpu is not None
+    assert 0.1 * on_cpu.seconds < on_gpu.seconds < on_cpu.seconds
+
+
+def test_too_little_memory_or_disk_is_said_with_what_to_do() -> None:
+    roomy = forecast("classify", classify(), KNOWN, MEASURED)
+    assert roomy is not None and roomy.fits and "Only" not in roomy.sentence
+    tight = forecast("classify", classify(), replace(KNOWN, free_memory=10**9), MEASURED)
+    assert tight is not None and not tight.fits
+    assert "Only 1.0 GB of memory are free: use a larger binning, fewer classes" in tight.sentence
+    full = forecast("extract", ExtractOptions(box_size=48), replace(KNOWN, free_disk=10**7), MEASURED)
+    assert full is not None and not full.fits and full.sentence.endswith("Only 10 MB are free on the disk.")
+
+
+def test_particles_near_the_rim_are_counted_out() -> None:
+    facts = replace(KNOWN, n_particles=4, clearances=(100.0, 250.0, 300.0, 700.0))
+    some = forecast("extract", ExtractOptions(box_size=48), facts, MEASURED)
+    assert some is not None and "1 of 4 particles are too close to the rim for a box of 48 px" in some.sentence
+    none = forecast("extract", ExtractOptions(box_size=200), facts, MEASURED)
+    assert none is not None and not none.fits and none.sentence.startswith("None of the 4 particles")
+    assert some.disk_bytes < forecast("extract", ExtractOptions(box_size=48), replace(facts, clearances=None), MEASURED).disk_bytes
+
+
+def test_files_of_extraction_are_counted_to_the_byte_but_for_tables() -> None:
+    for form, each in (("relion5", 2 * (48**3 + 96 * 48 * 25)), ("relion31", 4 * (48**3 + 48 * 48 * 25))):
+        found = forecast("extract", ExtractOptions(box_size=48, output_format=form), KNOWN)
+        assert found is not None and found.disk_bytes == 228 * (each + 2 * 1024 + 400)
+
+
+def test_sizes_of_iterations_are_those_of_the_engine() -> None:
+    rng = np.random.default_rng(1)
+    lattice = Lattice.of(48, 24)
+    for shell in (8, 12, 20):
+        assert half_sphere(shell + 0.5) == pytest.approx(lattice.prefix(shell), rel=0.05)
+    options = classify(fixed_sampling=True, angular_step=3.75)
+    grid = pose_grid(3.75, 15.0, 1.0, 3.0, rng)
+    rotations, shifts = poses(options, 10, 48, 10.0)
+    assert shifts == len(grid.shifts)
+    assert rotations == pytest.approx(len(grid.rotations), rel=0.1)
+    everywhere = pose_grid(15.0, -1, 1.0, 3.0, rng)
+    assert poses(classify(fixed_sampling=True, angular_step=15.0, local_range=-1.0), 10, 48, 10.0)[0] == len(everywhere.rotations)
+    assert poses(classify(align=False), 10, 48, 10.0) == (1, 1)
+
+
+def test_iterations_begin_with_one_class_and_climb_to_the_known_resolution() -> None:
+    steps = iterations(classify(initial_lowpass=60.0, iterations=15), KNOWN, 228, 48, 10.0)
+    assert [step.classes for step in steps] == [1] * 5 + [3] * 10
+    assert steps[0].voxels == half_sphere(8.5)
+    assert steps[-1].voxels == half_sphere(12.5)  # 480 / 42.7 + 1
+    limited = iterations(classify(iterations=15, highres_limit=50.0), KNOWN, 228, 48, 10.0)
+    assert limited[-1].voxels == half_sphere(10.5)
+
+
+def test_the_demo_is_forecast_within_a_factor_of_memory_that_was_measured() -> None:
+    # peaks that benchmarks/forecast.py measured: 1.7, 0.28 and 0.12 GB
+    found = forecast("classify", classify(iterations=15), KNOWN)
+    assert found is not None and 1.2e9 < found.memory_bytes < 2.5e9
+    average = forecast("reconstruct", ReconstructOptions(), KNOWN)
+    assert average is not None and 2e8 < average.memory_bytes < 4e8
+    extract = forecast("extract", ExtractOptions(box_size=48), KNOWN)
+    assert extract is not None and 8e7 < extract.memory_bytes < 1.8e8
+
+
+def test_rates_are_measured_once_and_are_plausible() -> None:
+    rates = measure_rates()
+    assert rates.measured and measure_rates() is rates
+    assert 1e8 < rates.product < 1e13
+    assert all(1e-11 < value < 1e-4 for value in (rates.transform, rates.points, rates.values))
+
+
+def test_words_claim_no_more_than_is_known() -> None:
+    assert [duration(s) for s in (0.3, 32, 61, 3000, 3700, 90_000)] == ["5 s", "30 s", "1 min", "50 min", "1.0 h", "25 h"]
+    assert [size(b) for b in (10, 2.6e8, 1.64e9, 2.5e11)] == ["1 MB", "260 MB", "1.6 GB", "250 GB"]
+    found = forecast("classify", classify(), KNOWN)
+    assert found is not None and found.sentence.startswith("Roughly ")
