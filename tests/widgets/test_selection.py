@@ -42,7 +42,8 @@ def dock(qtbot: Any) -> Iterator[Any]:
 
 
 def busy(dock: Any) -> bool:
-    return any(worker.running for worker in (dock._reading, dock._overlay.worker, dock._layers, dock._saving, dock.form.duplicates.worker))
+    workers = (dock._reading, dock._overlay.worker, dock._layers, dock._saver.worker, dock.form.duplicates.worker)
+    return any(worker.running for worker in workers)
 
 
 def settle(qtbot: Any, dock: Any) -> None:
@@ -369,7 +370,7 @@ def test_errors_of_the_job_reach_the_user_runtime_errors_too(qtbot: Any, loaded:
     def fail(*_: Any) -> Any:
         raise RuntimeError("CUDA error 700")
 
-    monkeypatch.setattr("napari_subtomo.widgets.panels.selection.run_and_load", fail)
+    monkeypatch.setattr("napari_subtomo.widgets.class_saving.run_and_load", fail)
     loaded.pick(1)
     loaded.form.save_button.click()
     settle(qtbot, loaded)
@@ -468,6 +469,41 @@ def test_a_running_classification_is_followed_from_its_last_iteration_only(qtbot
     assert loaded.gallery.iteration == 1
 
 
+def test_a_classification_opened_elsewhere_is_taken_up_with_its_iteration(qtbot: Any, loaded: Any, project: SmallProject) -> None:
+    view_of(loaded._viewer).show(load_session(project.data.with_name("run_it001_data.star")))
+    settle(qtbot, loaded)
+    assert loaded.gallery.iteration == 1
+    assert loaded.form.slider.value() == 1
+
+
+def test_new_iterations_on_the_tomogram_keep_the_choice_and_leave_an_earlier_iteration_that_is_looked_at(
+    qtbot: Any, loaded: Any, project: SmallProject
+) -> None:
+    particles, folder, view = read_particles(project.data), project.data.parent, view_of(loaded._viewer)
+    loaded.pick(2)
+    view.show(load_session(write_iteration(folder, "Class3D/job004", 3, particles)))
+    settle(qtbot, loaded)
+    assert loaded.gallery.iteration == 3
+    assert kept_classes(view.session) == {2}
+    loaded.form.slider.setValue(0)
+    settle(qtbot, loaded)
+    view.show(load_session(write_iteration(folder, "Class3D/job004", 4, particles)))
+    settle(qtbot, loaded)
+    assert loaded.gallery.iteration == 0
+
+
+def test_a_broken_classification_is_told_once_and_not_at_every_hover(qtbot: Any, dock: Any, project: SmallProject) -> None:
+    for model in project.data.parent.glob("*_model.star"):
+        model.write_text("data_model_general\n")
+    view = open_session(dock._viewer, load_session(project.picks))
+    settle(qtbot, dock)
+    told = len(notification_manager.records)
+    assert "model_classes" in dock.status.text()
+    view.update(hover_class=1)
+    settle(qtbot, dock)
+    assert len(notification_manager.records) == told
+
+
 def test_a_finished_classification_is_opened_or_offered(qtbot: Any, loaded: Any, project: SmallProject) -> None:
     particles = read_particles(project.data)
     desk = desk_of(loaded._viewer)
@@ -493,6 +529,8 @@ def test_a_deleted_dock_hears_nothing_and_leaves_no_signals(qtbot: Any, project:
     viewer = ViewerModel()
     view = open_session(viewer, load_session(project.data))
     desk = desk_of(viewer)
+    qtbot.wait(50)  # docks of other tests go
+    gc.collect()
     listeners = [len(signal) for signal in (view.changed, view_events.opened, desk.iterated, desk.produced)]
     dock: Any = SelectionPanel(viewer)
     assert [len(signal) for signal in (view.changed, view_events.opened, desk.iterated, desk.produced)] == [n + 1 for n in listeners]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_subtomo.errors import FileMissingError, SubtomoError
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.class_files import map_path
-from napari_subtomo.io.mrc import mrc_header, open_mrc
+from napari_subtomo.io.mrc import mrc_header
 from napari_subtomo.io.particles import ParticleSet, read_particles
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.star import StarBlock, read_star
@@ -220,9 +220,10 @@ def read_slices(path: Path) -> Slices:
     FileMissingError, FileFormatError
         No MRC file, or one that is cut off.
     """
-    volume = open_mrc(path)
+    header = mrc_header(path)  # once: reading it is most of the work
+    volume = np.memmap(path, dtype=header.dtype, mode="r", offset=header.offset, shape=header.shape)
     sections = [np.nan_to_num(np.asarray(np.take(volume, n // 2, axis=axis), dtype=np.float32)) for axis, n in enumerate(volume.shape)]
-    return Slices((sections[0], sections[1], sections[2]), mrc_header(path).voxel_size)
+    return Slices((sections[0], sections[1], sections[2]), header.voxel_size)
 
 
 @dataclass

@@ -72,7 +72,10 @@ class ClassOverlay:
             return load_iteration(gallery)
 
         def place(session: Session) -> None:
-            self._status.say(gallery.missing_sentence)
+            if gallery.missing:
+                self._status.warn(gallery.missing_sentence)
+            else:
+                self._status.say("")
             self._try(lambda: self._stage.show(session))
             self.keep(gallery, choice())
 

@@ -115,7 +115,7 @@ class ClassDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """The same for all cards."""
         line = option.fontMetrics.lineSpacing()
-        widest = option.fontMetrics.horizontalAdvance("class 00 · 00.0 %")
+        widest = option.fontMetrics.horizontalAdvance("class 000 · 00.0 %")
         return QSize(max(self.side + 2 * _MARGIN, widest + 2 * _BORDER), self.side + 3 * line + 2 * _MARGIN + 4)
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:

@@ -10,6 +10,7 @@ from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -24,6 +25,7 @@ from superqt import QCollapsible
 
 from napari_subtomo.errors import SubtomoError
 from napari_subtomo.io.project import Project
+from napari_subtomo.io.relion import CLASS_DISTRIBUTION
 from napari_subtomo.viewer.choosing import next_job
 from napari_subtomo.viewer.gallery import PLANES, SORTS
 from napari_subtomo.viewer.shelf import Shelf
@@ -48,6 +50,7 @@ class SelectionForm(QScrollArea):
 
     job_chosen = Signal(object)  # Path of the job folder
     iteration_chosen = Signal(int)
+    file_chosen = Signal(object)  # Path of a model, optimiser or data file
     arranged = Signal()  # order, grey scale or axis changed
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -58,6 +61,7 @@ class SelectionForm(QScrollArea):
         self.status = StatusLine()
         self._iterations: tuple[int, ...] = ()
         self._next_job = ""
+        self._root = ""  # where the dialog for files begins
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(6, 6, 6, 6)
@@ -102,7 +106,7 @@ class SelectionForm(QScrollArea):
         return rows
 
     def _display_rows(self) -> QGridLayout:
-        self.sort = _combo("Order of the classes; class distribution is the fraction of the particles by weight (rlnClassDistribution)")
+        self.sort = _combo(f"Order of the classes; class distribution is the fraction of the particles by weight ({CLASS_DISTRIBUTION})")
         self.sort.addItems(SORTS)
         self.reverse = QCheckBox("reverse")
         self.reverse.setToolTip("The other way round")
@@ -162,6 +166,7 @@ class SelectionForm(QScrollArea):
 
     def _connect(self) -> None:
         self.job.activated.connect(lambda row: self.job_chosen.emit(self.job.itemData(row)))
+        self.browse_button.clicked.connect(self._browse)
         self.iteration.activated.connect(lambda row: self.slider.setValue(row))
         self.slider.valueChanged.connect(self._slid)
         self._resting = QTimer(self)
@@ -175,6 +180,12 @@ class SelectionForm(QScrollArea):
         self.size.valueChanged.connect(self.cards.resize_cards)
         for edit in (self.low, self.high):
             edit.editingFinished.connect(self._typed)
+
+    def _browse(self) -> None:
+        wanted = "Iterations of a classification (*_model.star *_optimiser.star *_data.star)"
+        path, _ = QFileDialog.getOpenFileName(self, "Open a classification", self._root, wanted)
+        if path:
+            self.file_chosen.emit(Path(path))
 
     def _slid(self, row: int) -> None:
         if 0 <= row < len(self._iterations):
@@ -240,6 +251,7 @@ class SelectionForm(QScrollArea):
         for widget in (self.slider, self.iteration):
             widget.setEnabled(len(shelf.iterations) > 1)
         self._next_job = shelf.next_job
+        self._root = str(shelf.project.root)
 
     def offer(self, folder: Path) -> None:
         """Add a classification at the top of the list."""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QVBoxLayout, QWidget
 
 from napari_subtomo.errors import FileMissingError, SubtomoError
 from napari_subtomo.io.project import Project
 from napari_subtomo.progress import Reporter
-from napari_subtomo.viewer.choosing import Choice, command_line, is_shown, select_options, total_sentence
+from napari_subtomo.viewer.choosing import Choice, total_sentence
 from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.gallery import Gallery, SliceCache, ordered
 from napari_subtomo.viewer.session import Session
-from napari_subtomo.viewer.shelf import Shelf, place_of, read_shelf, run_and_load
+from napari_subtomo.viewer.shelf import Shelf, place_of, read_shelf
 from napari_subtomo.viewer.view import ProjectView, own_viewer, view_events, view_of
 from napari_subtomo.widgets.class_menu import class_menu
 from napari_subtomo.widgets.class_overlay import ClassOverlay
-from napari_subtomo.widgets.duplicates import copy_line
+from napari_subtomo.widgets.class_saving import ClassSaver
 from napari_subtomo.widgets.selection_form import SelectionForm
 from napari_subtomo.widgets.showing import Stage
 from napari_subtomo.widgets.worker import Worker
@@ -51,12 +51,12 @@ class SelectionPanel(QWidget):
         self._reading = Worker(self.status)
         self._overlay = ClassOverlay(self._stage, self.status)
         self._layers = Worker(self.status)
-        self._saving = Worker(self.status, self._busy)
+        self._saver = ClassSaver(self._stage, self.status, self._busy)
         self._cache = SliceCache()
         self._shelf: Shelf | None = None
         self._choices: dict[Path, Choice] = {}
         self._followed: ProjectView | None = None
-        self._sets: Any = None  # of the session that was looked at last
+        self._seen: tuple[Any, Path] | None = None  # particles and project that were looked at last
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.form)
@@ -69,7 +69,7 @@ class SelectionPanel(QWidget):
         form.job_chosen.connect(lambda folder: self._read(folder, None))
         form.iteration_chosen.connect(self._choose_iteration)
         form.arranged.connect(self._arrange)
-        form.browse_button.clicked.connect(self._browse)
+        form.file_chosen.connect(self.open)
         form.show_button.clicked.connect(self._show_classes)
         form.all_button.clicked.connect(self._all_or_none)
         form.save_button.clicked.connect(self.save)
@@ -81,7 +81,7 @@ class SelectionPanel(QWidget):
         view_events.opened.connect(self._view_opened)
         desk.iterated.connect(self._iterated)
         desk.produced.connect(self._produced)
-        workers = (self._reading, self._overlay.worker, self._layers, self._saving, form.duplicates.worker)
+        workers = (self._reading, self._overlay.worker, self._layers, self._saver.worker, form.duplicates.worker)
         this = weakref.ref(self)  # the connection must not keep the dock alive
         self.destroyed.connect(lambda: _close(this(), workers))
 
@@ -133,6 +133,8 @@ class SelectionPanel(QWidget):
         self._choice_changed(draw=False)
         if overlay and gallery is not None and self._overlay.shows_sibling(gallery):
             self._overlay.show(gallery, lambda: self.choice)
+        elif gallery is not None and self.choice.numbers:
+            self._overlay.keep(gallery, self.choice)
 
     def _arrange(self) -> None:
         """Sort again, and draw with the grey scale and along the axis of the form."""
@@ -169,27 +171,31 @@ class SelectionPanel(QWidget):
 
     def _view_changed(self, session: Session) -> None:
         """Called at every hover, too: nothing is done unless other particles are shown."""
-        if session.sets is self._sets and self._shelf is not None:
+        if self._seen is not None and self._seen[0] is session.sets and self._seen[1] == session.project:
             return
-        self._sets = session.sets
+        self._seen = (session.sets, session.project)
         self.form.duplicates.follow(session)
         self._update_show_button()
         path = session.sets[0].path if session.sets else None
         project = Project(session.project)
         if path is not None and Path(path).name.endswith("_data.star"):  # a classification was opened elsewhere: its classes
-            gallery = self.gallery
-            if gallery is None or not is_shown(gallery, session):
-                _, folder, iteration = place_of(Path(path))
+            _, folder, iteration = place_of(Path(path))
+            if not self._overlay.shows(self.gallery) and not self._is_news(folder, iteration):
                 self._read(folder, iteration, project)
         elif self._shelf is None or self._shelf.project.root != project.root:
             self._read(None, None, project)
 
+    def _is_news(self, folder: Path, iteration: int | None) -> bool:
+        """Whether a running classification went on while the user looks at an earlier iteration of it, which stays."""
+        gallery, shelf = self.gallery, self._shelf
+        if gallery is None or shelf is None or gallery.folder.resolve() != folder.resolve():
+            return False
+        return iteration not in shelf.iterations and gallery.iteration != max(shelf.iterations)
+
     def _iterated(self, folder: Path, iteration: int) -> None:
         """A classification that runs has a new iteration: show it if the last one before was shown."""
-        gallery, shelf = self.gallery, self._shelf
-        if shelf is None:
-            return
-        if gallery is None or (gallery.folder.resolve() == folder.resolve() and gallery.iteration == max(shelf.iterations, default=0)):
+        same = self.gallery is None or self.gallery.folder.resolve() == folder.resolve()
+        if self._shelf is not None and same and not self._is_news(folder, iteration):
             self._read(folder, iteration)
 
     def _produced(self, product: Product) -> None:
@@ -241,60 +247,26 @@ class SelectionPanel(QWidget):
     def _update_show_button(self) -> None:
         self.form.show_button.setVisible(self.gallery is not None and not self._overlay.shows(self.gallery))
 
-    # --- saving --------------------------------------------------------------------------------------------------------------
+    # --- what can be done with them ------------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Run the job `select` for the chosen classes and show what it kept; while it runs, stop it."""
-        if self._saving.running:
-            self._saving.cancel()
-            return
-        gallery = self.gallery
-        if gallery is None:
+        if self.gallery is None:
             self.status.fail(NOTHING)
-            return
-        try:
-            options = select_options(gallery, self.choice)
-        except SubtomoError as error:
-            self.status.fail(error)
-            return
-        if self._stage.may_replace("save"):
-            self._saving.run(lambda reporter: run_and_load("select", options, gallery.project, reporter), self._saved)
-
-    def _saved(self, made: Any) -> None:
-        folder, result, session = made
-        self._try(lambda: self._stage.show(session))
-        self._follow(self._stage.view)
-        self.status.say(f"{folder.name()}: {result.summary[0]}")
-        desk_of(self._viewer).produce(Product("select", folder.path, result.outputs))
-
-    def _busy(self) -> None:
-        self.form.allow_saving(bool(self.choice.numbers), self._saving.running)
+        else:
+            self._saver.save(self.gallery, self.choice)
 
     def _copy(self) -> None:
-        gallery = self.gallery
-        if gallery is not None:
-            line: Callable[[], str] = lambda: command_line("select", select_options(gallery, self.choice), gallery.project)  # noqa: E731
-            self._try(lambda: copy_line(line(), self.status))
+        if self.gallery is not None:
+            self._saver.copy(self.gallery, self.choice)
 
-    # --- small things --------------------------------------------------------------------------------------------------------
+    def _busy(self) -> None:
+        self.form.allow_saving(bool(self.choice.numbers), self._saver.worker.running)
 
     def class_menu(self, number: int) -> QMenu:
         """The menu of one class."""
         assert self.gallery is not None
         return class_menu(self, self.gallery, number, self._layers, self._viewer, self.save if self.choice.numbers else None)
-
-    def _browse(self) -> None:
-        where = self._shelf.project.root if self._shelf is not None else Path.cwd()
-        wanted = "Iterations of a classification (*_model.star *_optimiser.star *_data.star)"
-        path, _ = QFileDialog.getOpenFileName(self, "Open a classification", str(where), wanted)
-        if path:
-            self.open(Path(path))
-
-    def _try(self, action: Callable[[], Any]) -> None:
-        try:
-            action()
-        except (SubtomoError, OSError) as error:
-            self.status.fail(error)
 
 
 def _close(panel: SelectionPanel | None, workers: Iterable[Worker]) -> None:
