@@ -6,6 +6,7 @@ tomogram, although the same labels mean unbinned pixels in a particles.star.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from napari_subtomo.io.star import read_star
 
 Kind = Literal["particles", "spheres"]
 FloatArray = npt.NDArray[np.float64]
+#: The hour in starfile's first line: without it the same picks are the same file.
+_STAMP = re.compile(r"(?<=\)) at [\d:]+ on [\d/]+$", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,8 @@ def write_annotations(folder: str | Path, annotations: Annotations) -> Path:
         columns[relion.ROW_ID] = list(annotations.ids)
     with atomic_path(path) as temporary:
         starfile.write(pd.DataFrame(columns), temporary, overwrite=True)
+        text = temporary.read_text(encoding="utf-8", errors="surrogateescape")
+        temporary.write_text(_STAMP.sub("", text, count=1), encoding="utf-8", errors="surrogateescape")
     return path
 
 
