@@ -113,7 +113,7 @@ def same_classes(gallery: Gallery, session: Session) -> bool:
         return True
     if gallery.particles is None or not session.sets:
         return False
-    classes = dict(zip(gallery.particles.names, gallery.particles.class_numbers.tolist(), strict=True))
+    classes = gallery.class_of
     return all(
         classes.get(name) == number
         for particles in session.sets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,12 @@ class Gallery:
     optimiser: Path | None = None
     missing: tuple[str, ...] = ()
 
+    @cached_property
+    def class_of(self) -> dict[str, int]:
+        """Class number by particle name."""
+        found = self.particles
+        return {} if found is None else dict(zip(found.names, found.class_numbers.tolist(), strict=True))
+
     @property
     def title(self) -> str:
         """Folder and iteration, as `viewer.sources` names it."""
@@ -164,7 +171,9 @@ def read_gallery(folder: Path, iteration: int | None, project: Project) -> Galle
         missing.append(project.name(data))
     empty = int(general.text(r.EMPTY_CLASS, "0")) if general is not None else 0
     entries = _entries(star[r.MODEL_CLASSES], model, project, particles, empty, missing)
-    return Gallery(project, folder, number, entries, particles, model, data, optimiser if optimiser.is_file() else None, tuple(missing))
+    found = Gallery(project, folder, number, entries, particles, model, data, optimiser if optimiser.is_file() else None, tuple(missing))
+    _ = found.class_of  # made here, beside the window, rather than at the first hover
+    return found
 
 
 def _entries(

@@ -12,6 +12,7 @@ from napari_subtomo.jobs.runner import run_job
 from napari_subtomo.options.base import JobOptions
 from napari_subtomo.progress import Reporter
 from napari_subtomo.viewer.choosing import next_job
+from napari_subtomo.viewer.columns import colour_columns
 from napari_subtomo.viewer.gallery import Gallery, SliceCache, Slices, grey_limits, read_gallery
 from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.session import Session
@@ -96,10 +97,16 @@ def place_of(path: Path) -> tuple[Project, Path, int | None]:
 
 def load_iteration(gallery: Gallery) -> Session:
     """The particles of an iteration, to be shown on their tomograms. Errors as in `load_session`."""
-    return load_session(gallery.data, gallery.project)
+    return _looked_through(load_session(gallery.data, gallery.project))
 
 
 def run_and_load(name: str, options: JobOptions, project: Project, reporter: Reporter) -> tuple[JobFolder, JobResult, Session]:
     """Run a job that leaves particles, and read them. Errors as in `run_job` and `load_session`."""
     folder, result = run_job(name, options, project=project, reporter=reporter)
-    return folder, result, load_session(folder.path, project, source_of(folder.path, project)[1])
+    return folder, result, _looked_through(load_session(folder.path, project, source_of(folder.path, project)[1]))
+
+
+def _looked_through(session: Session) -> Session:
+    """The session, after what looks at every cell of its particles was done here rather than in the window's thread."""
+    colour_columns(session.table)  # remembered
+    return session
