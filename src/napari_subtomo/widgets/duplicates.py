@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # qtpy adds the name at run time
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_subtomo.errors import SubtomoError
@@ -34,6 +35,8 @@ class DuplicatesBox(QWidget):
     status : StatusLine
     parent : QWidget, optional
     """
+
+    resized = Signal()  # a line came or went
 
     def __init__(self, stage: Stage, status: StatusLine, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -178,6 +181,7 @@ class DuplicatesBox(QWidget):
     def _say(self, text: str) -> None:
         self.count.setText(text)
         self.count.setVisible(bool(text))
+        self.resized.emit()
 
     def _try(self, action: Callable[[], Any]) -> None:
         try:

@@ -75,6 +75,8 @@ class SelectionForm(QScrollArea):
         group = QCollapsible("Remove duplicates")
         group.setToolTip("Remove particles of the saved selection that lie too close to a better one")
         group.addWidget(self.duplicates)
+        # an open group keeps the height that its content had
+        self.duplicates.resized.connect(lambda: group.expand(animate=False) if group.isExpanded() else None)
         layout.addWidget(group)
         layout.addWidget(self.status)
         self.setWidget(inner)
