@@ -127,13 +127,13 @@ class Bench:
     plan: dict[str, Iterator[Callable[[], object]]]
     times: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ACTIONS})
 
-    def round(self, name: str, settle: Callable[[], None]) -> None:
+    def round(self, name: str, settle: Callable[[Bench], None]) -> None:
         """Do an action once, and let the window do what it put off."""
         act = next(self.plan[name])
         start = time.perf_counter()
         act()
         self.times[name].append(1000 * (time.perf_counter() - start))
-        settle()
+        settle(self)
 
 
 def make_bench(folder: Path, particles: int, layout: str, window: bool) -> Bench:
@@ -163,11 +163,18 @@ def measure(particles: list[int], repeats: int, window: bool) -> list[Bench]:
     """Interleaved rounds over all sizes and layouts."""
     from qtpy.QtWidgets import QApplication
 
+    from napari_subtomo.viewer.view import view_of
+
     if not window:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     app = QApplication.instance() or QApplication([])
 
-    def settle() -> None:
+    def settle(bench: Bench) -> None:
+        """Let the window do what it put off; after a switch the user looks at least until the neighbours are open."""
+        view, end = view_of(bench.viewer), time.monotonic() + 2
+        while view.unopened() and time.monotonic() < end:
+            app.processEvents()
+            time.sleep(0.005)
         for _ in range(3):
             app.processEvents()
 

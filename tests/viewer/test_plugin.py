@@ -148,3 +148,14 @@ def test_a_cancelled_sample_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     with pytest.raises(JobCancelled):
         samples.sample_project(StopAt(3))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_projects_are_read_and_others_are_left_to_other_plugins(project: Any, tmp_path: Path) -> None:
+    from napari_subtomo.viewer.readers import folder_reader
+
+    (tmp_path / "pictures").mkdir()
+    assert folder_reader(str(tmp_path / "pictures")) is None
+    for folder in (project.root, project.kept.parent, project.data.parent):
+        reader = folder_reader(str(folder))
+        assert reader is not None
+        assert [kind for _, _, kind in reader(str(folder))] == ["image", "points", "vectors"]

@@ -1,4 +1,4 @@
-"""The plugin's settings: napari keeps and edits them (File > Preferences > Plugins), everything here only reads them.
+"""The plugin's settings: napari keeps and edits them (File > Preferences > Subtomogram analysis), everything here only reads them.
 
 napari stores them in `napari-subtomo.yaml` beside its own settings, in the group `general` that the manifest declares under
 `configurations`. Without napari, or with a manifest that it has not read yet, the defaults hold.
