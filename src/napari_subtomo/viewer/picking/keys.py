@@ -9,10 +9,11 @@ import numpy as np
 
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.picking import drawing
+from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.slab import clicked, clicked_at
 
 if TYPE_CHECKING:
-    from napari_subtomo.viewer.picking.picker import Picker
+    from napari_subtomo.viewer.view import ProjectView
 
 #: Pixels of the screen; a press that moves further is a drag.
 STILL = 5.0
@@ -102,6 +103,29 @@ class Bindings:
         while event.type == "mouse_move":
             self.picker.follow_drag()
             yield
+
+
+class Hand:
+    """A picker and its keys, on one view at a time."""
+
+    def __init__(self) -> None:
+        self.picker: Picker | None = None
+        self._bindings: Bindings | None = None
+
+    def take(self, view: ProjectView) -> Picker:
+        """Pick on this view, and on no other one any more."""
+        self.drop()
+        self.picker = Picker(view)
+        self._bindings = Bindings(self.picker)
+        return self.picker
+
+    def drop(self) -> None:
+        """Give keys, mouse and layers back."""
+        if self._bindings is not None:
+            self._bindings.close()
+        if self.picker is not None:
+            self.picker.close()
+        self.picker = self._bindings = None
 
 
 def _under(layer: Any, event: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from napari_subtomo.viewer.picking import journal, slab
 from napari_subtomo.viewer.picking.files import Imported, import_picks
 from napari_subtomo.viewer.picking.history import History
 from napari_subtomo.viewer.picking.journal import Unsaved
-from napari_subtomo.viewer.picking.keys import Bindings
+from napari_subtomo.viewer.picking.keys import Hand
 from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.recovery import recover
 from napari_subtomo.viewer.saving import Saved, next_folder, save_annotations
@@ -43,13 +44,14 @@ class PickingPanel(PickingForm):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = own_viewer(napari_viewer)
-        self._picker: Picker | None = None
-        self._bindings: Bindings | None = None
+        self._hand = Hand()  # what it holds of the viewer
         self._task: Task[Any] | None = None  # reading or writing
         self._search: Task[list[Unsaved]] | None = None
         self._filling = False  # values are being set to what is shown, not by the user
         self._written: set[Path] = set()  # folders that were saved to, which may be saved to again
         self._connect()
+        this, hand = weakref.ref(self), self._hand
+        self.destroyed.connect(lambda: _gone(this(), hand))
         self._fill()
         self._follow(view_of(self._viewer))
         self._look_for_unsaved()
@@ -86,27 +88,19 @@ class PickingPanel(PickingForm):
             self._look_for_unsaved()
 
     def _follow(self, view: ProjectView | None) -> None:
-        if self._picker is not None and self._picker.view is view:
-            return
-        self._let_go()
-        if view is not None:
-            self._picker = Picker(view)
-            self._bindings = Bindings(self._picker)
-            self._picker.changed.connect(self._fill)
-            self._picker.failed.connect(self.status.fail)
+        if view is not None and (self._picker is None or self._picker.view is not view):
+            picker = self._hand.take(view)
+            picker.changed.connect(self._fill)
+            picker.failed.connect(self._fail)
             view.editor.changed.connect(self._fill)
         self._fill()
 
-    def _let_go(self) -> None:
-        if self._picker is None:
-            return
-        self._picker.changed.disconnect(self._fill)
-        self._picker.failed.disconnect(self.status.fail)
-        self._picker.view.editor.changed.disconnect(self._fill)
-        if self._bindings is not None:
-            self._bindings.close()
-        self._picker.close()
-        self._picker = self._bindings = None
+    @property
+    def _picker(self) -> Picker | None:
+        return self._hand.picker
+
+    def _fail(self, error: BaseException) -> None:
+        self.status.fail(error)
 
     def _dimensions_changed(self, _: Any = None) -> None:
         axes = slab.axes_of(self._viewer)
@@ -279,13 +273,24 @@ class PickingPanel(PickingForm):
         super().closeEvent(event)
 
     def release(self) -> None:
-        """Stop listening, give keys and layers back."""
-        view_events.opened.disconnect(self._view_opened, missing_ok=True)
-        self._viewer.dims.events.disconnect(self._dimensions_changed)
-        for task in (self._task, self._search):
+        """Stop listening, give keys, mouse and layers back."""
+        _gone(self, self._hand)
+
+
+def _gone(panel: PickingPanel | None, hand: Hand) -> None:
+    """The dock is closed, by itself or by napari, which deletes it without a word."""
+    picker = hand.picker
+    if panel is not None:
+        view_events.opened.disconnect(panel._view_opened, missing_ok=True)
+        panel._viewer.dims.events.disconnect(panel._dimensions_changed)
+        for task in (panel._task, panel._search):
             if task is not None:
                 task.cancel()
-        self._let_go()
+        if picker is not None:
+            picker.changed.disconnect(panel._fill, missing_ok=True)
+            picker.failed.disconnect(panel._fail, missing_ok=True)
+            picker.view.editor.changed.disconnect(panel._fill, missing_ok=True)
+    hand.drop()
 
 
 def _some(n: int, what: str) -> str:
