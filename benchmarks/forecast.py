@@ -67,18 +67,19 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("demo", type=Path, help="a finished demo project")
     parser.add_argument("--only", nargs="+", help="names of cases, or jobs")
     parser.add_argument("--work", type=Path, help="folder for the copy (a temporary one, removed afterwards)")
+    parser.add_argument("--again", action="store_true", help="forecast again what the JSON file holds measured (needs --work)")
     parser.add_argument("--json", type=Path, default=HERE / "forecast.json")
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as temporary:
         root = (options.work or Path(temporary)).absolute() / "project"
         if not root.is_dir():
             shutil.copytree(options.demo, root, ignore=shutil.ignore_patterns("Class3D", "Extract", "Select", "images", "pictures"))
-        rates = measure_rates()
-        rows = {}
+        rates, rows = measure_rates(), {}
+        former = json.loads(options.json.read_text())["cases"] if options.again else {}
         for name, job, folder, source, given in CASES:
             if options.only and name not in options.only and job not in options.only:
                 continue
-            rows[name] = row = compare(root, job, folder, source, given)
+            rows[name] = row = compare(root, job, folder, source, given, former.get(name))
             print(line(name, row), flush=True)
     machine = f"{os.cpu_count()} processors ({platform.machine()}, {platform.system()}), Python {platform.python_version()}"
     report = {"machine": machine, "rates": rates.__dict__, "factors": factors(rows), "cases": rows}
@@ -88,8 +89,8 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any]) -> dict[str, Any]:
-    """One case."""
+def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
+    """One case; what was measured before is not run."""
     particles, tomograms, reference = root / source / "particles.star", root / "tomograms.star", root / "Reconstruct/box48/merged.mrc"
     more: dict[str, Any] = {"reference": reference} if job == "classify" else {}
     if job == "extract":
@@ -99,20 +100,19 @@ def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any
     facts = gather_facts(particles, tomograms, more.get("reference"), root)
     predicted = forecast(job, options, facts, measure_rates())
     assert predicted is not None, f"nothing is known of {source}"
-    words = command_words(job, model, dump_options(options, str, given_only=True))
-    seconds, processor, peak, load = run([*words, "-o", folder, "--overwrite"], root)
-    written = sum(path.stat().st_size for path in (root / folder).rglob("*") if path.is_file())
-    return {
-        "memory_mb": {"predicted": round(predicted.memory_bytes / 1e6), "measured": round(peak / 1e6)},
-        "seconds": {"predicted": round(predicted.seconds, 1), "measured": round(seconds, 1)},
-        "disk_mb": {"predicted": round(predicted.disk_bytes / 1e6, 1), "measured": round(written / 1e6, 1)},
-        "processor_seconds": round(processor, 1),
-        "load": round(load, 1),
-    }
+    measured = former
+    if measured is None:
+        words = command_words(job, model, dump_options(options, str, given_only=True))
+        measured = run([*words, "-o", folder, "--overwrite"], root)
+        written = sum(path.stat().st_size for path in (root / folder).rglob("*") if path.is_file())
+        measured["disk_mb"] = {"measured": round(written / 1e6, 1)}
+    forecasts = {"memory_mb": predicted.memory_bytes / 1e6, "seconds": predicted.seconds, "disk_mb": predicted.disk_bytes / 1e6}
+    both = {name: {"predicted": round(value, 1), "measured": measured[name]["measured"]} for name, value in forecasts.items()}
+    return {**both, "processor_seconds": measured["processor_seconds"], "load": measured["load"]}
 
 
-def run(words: list[str], root: Path) -> tuple[float, float, float, float]:
-    """Seconds by the clock and of all processors, largest number of anonymous bytes, mean load while it ran."""
+def run(words: list[str], root: Path) -> dict[str, Any]:
+    """Run a job: seconds by the clock and of all processors, largest number of anonymous bytes, mean load while it ran."""
     log, begun, peak = root.parent / "job.log", time.monotonic(), 0
     with log.open("wb") as stream:
         process = subprocess.Popen([sys.executable, "-m", "napari_subtomo.cli.main", *words], cwd=root, stdout=stream, stderr=stream)
@@ -129,7 +129,12 @@ def run(words: list[str], root: Path) -> tuple[float, float, float, float]:
     process.returncode = os.waitstatus_to_exitcode(state)
     if process.returncode:
         sys.exit(f"{PROGRAM} {' '.join(words)} failed:\n{log.read_text()[-2000:]}")
-    return time.monotonic() - begun, usage.ru_utime + usage.ru_stime, peak, sum(loads) / len(loads)
+    return {
+        "memory_mb": {"measured": round(peak / 1e6)},
+        "seconds": {"measured": round(time.monotonic() - begun, 1)},
+        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "load": round(sum(loads) / len(loads), 1),
+    }
 
 
 def factors(rows: dict[str, Any]) -> dict[str, Any]:

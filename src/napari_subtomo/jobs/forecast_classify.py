@@ -67,9 +67,9 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     memory = kept + max(_memory(step, n, box, options) for step in steps)
     memory = max(memory, kept + options.threads * 400 * box**3)
     classes = options.classes + int(options.empty_class)
-    folds = steps[-1].folds
-    each = classes * (4 * box**3 + 1024) + folds * options.classes * 4 * box**3 + n * 500 + classes * box * 60 + 20_000
-    return Costs(seconds, memory, (options.iterations + 1) * each, _REMEDY)
+    each = classes * (4 * box**3 + 1024) + n * 500 + classes * box * 60 + 20_000
+    states = 4 * box**3 * (steps[0].folds + sum(step.references for step in steps))  # and that of iteration 0
+    return Costs(seconds, memory, (options.iterations + 1) * each + states, _REMEDY)
 
 
 def iterations(options: ClassifyOptions, facts: Facts, n: int, box: int, pixel: float) -> list[Iteration]:
