@@ -24,7 +24,7 @@ class AveragePanel(JobDock):
     """
 
     job: ClassVar[str] = "reconstruct"
-    page: ClassVar[str] = "average.md"
+    page: ClassVar[str] = "jobs.md"
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)

@@ -31,7 +31,7 @@ class ClassificationPanel(JobDock):
     """
 
     job: ClassVar[str] = "classify"
-    page: ClassVar[str] = "classification.md"
+    page: ClassVar[str] = "jobs.md"
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)

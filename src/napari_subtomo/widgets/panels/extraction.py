@@ -24,7 +24,7 @@ class ExtractionPanel(JobDock):
     """
 
     job: ClassVar[str] = "extract"
-    page: ClassVar[str] = "extraction.md"
+    page: ClassVar[str] = "jobs.md"
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
