@@ -59,6 +59,14 @@ CASES: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ),
     ("no alignment", "classify", "Class3D/fixed", "Extract/box48", {**SEARCH, "classes": 3, "align": False, "iterations": 10}),
 )
+#: the same for cases that the formulas were not adjusted with
+UNSEEN: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
+    ("extract, RELION 3.1", "extract", "Extract/box60", "Picks/job001", {"box_size": 60, "output_format": "relion31"}),
+    ("extract, binning 1.4", "extract", "Extract/bin14", "Picks/job001", {"box_size": 40, "binning": 1.4}),
+    ("average, box 60", "reconstruct", "Reconstruct/box60", "Extract/box60", {"symmetry": "C4"}),
+    ("box 60, wide search", "classify", "Class3D/box60", "Extract/box60", {**SHORT, "classes": 4, "local_range": 20, "offset_range": 4}),
+    ("binning 1.4, 1 fold", "classify", "Class3D/bin14", "Extract/bin14", {**SHORT, "classes": 5, "folds": 1, "initial_lowpass": 50}),
+)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -76,13 +84,16 @@ def main(words: list[str] | None = None) -> int:
             shutil.copytree(options.demo, root, ignore=shutil.ignore_patterns("Class3D", "Extract", "Select", "images", "pictures"))
         rates, rows = measure_rates(), {}
         former = json.loads(options.json.read_text())["cases"] if options.again else {}
-        for name, job, folder, source, given in CASES:
+        for name, job, folder, source, given in (*CASES, *UNSEEN):
             if options.only and name not in options.only and job not in options.only:
                 continue
             rows[name] = row = compare(root, job, folder, source, given, former.get(name))
             print(line(name, row), flush=True)
     machine = f"{os.cpu_count()} processors ({platform.machine()}, {platform.system()}), Python {platform.python_version()}"
-    report = {"machine": machine, "rates": rates.__dict__, "factors": factors(rows), "cases": rows}
+    report = {"machine": machine, "rates": rates.__dict__, "factors": {}, "cases": rows}
+    unseen = {name for name, *_ in UNSEEN}
+    groups = {"all": rows, "not adjusted with": {name: row for name, row in rows.items() if name in unseen}}
+    report["factors"] = {name: factors(group) for name, group in groups.items() if group}
     print(json.dumps(report["factors"], indent=1))
     if not options.only:
         options.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -158,10 +158,12 @@ def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts:
 
 def _memory(step: Iteration, n: int, box: int, options: ClassifyOptions) -> float:
     """Bytes beyond the prepared particles at the fullest moment of an iteration: search, insertion, or the making of maps."""
-    nodes, references = nodes_of(box), step.references
+    # particles that keep their orientation stay on a grid that is not padded
+    nodes, references = nodes_of(box) / (1 if options.align and options.local_range != 0 else 8), step.references
     threads = max(1, min(options.threads, step.folds))
     points = _chunk(step) * step.voxels
-    block = 1.5 * BLOCK_BYTES
+    shifted = step.shifts * (8 * step.voxels + 8 * step.classes * _chunk(step))  # of a particle; they come in blocks of at most 64
+    block = 1.5 * min(BLOCK_BYTES, 64 * shifted) + 64 * 60 * step.voxels
     remembered = 16.0 * n * min(step.shifts * step.classes * step.rotations, _REMEMBERED)
     search = 16 * nodes * references + points * (130 + 24 * references) + threads * block + remembered
     all_rows = step.references * step.rotations
