@@ -107,6 +107,11 @@ def test_too_little_memory_or_disk_is_said_with_what_to_do() -> None:
     assert full is not None and not full.fits and full.sentence.endswith("Only 10 MB are free on the disk.")
 
 
+def test_a_job_of_days_is_said_to_be_long_with_what_to_do() -> None:
+    found = forecast("classify", classify(local_range=-1.0, angular_step=2.0, iterations=50), KNOWN, MEASURED)
+    assert found is not None and " days " in found.sentence and "To be faster, use smaller search ranges" in found.sentence
+
+
 def test_particles_near_the_rim_are_counted_out() -> None:
     facts = replace(KNOWN, n_particles=4, clearances=(100.0, 250.0, 300.0, 700.0))
     some = forecast("extract", ExtractOptions(box_size=48), facts, MEASURED)
@@ -164,7 +169,7 @@ def test_rates_are_measured_once_and_are_plausible() -> None:
 
 
 def test_words_claim_no_more_than_is_known() -> None:
-    assert [duration(s) for s in (0.3, 32, 61, 3000, 3700, 90_000)] == ["5 s", "30 s", "1 min", "50 min", "1.0 h", "25 h"]
+    assert [duration(s) for s in (0.3, 32, 61, 3000, 3700, 90_000, 1e6)] == ["5 s", "30 s", "1 min", "50 min", "1.0 h", "25 h", "12 days"]
     assert [size(b) for b in (10, 2.6e8, 1.64e9, 2.5e11)] == ["1 MB", "260 MB", "1.6 GB", "250 GB"]
     found = forecast("classify", classify(), KNOWN)
     assert found is not None and found.sentence.startswith("Roughly ")

@@ -9,12 +9,13 @@ from napari_subtomo.jobs.rates import Rates
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds, bytes of memory and of disk, what to do if the memory is too little, and what else there is to say."""
+    """Seconds, bytes of memory and of disk, what to do if the memory is too little or the time too long, and what else there is to say."""
 
     seconds: float
     memory: float
     disk: float
     remedy: str = "use fewer threads, a smaller box or a larger binning"
+    faster: str = "use more threads, a smaller box or a larger binning"
     note: str = ""
 
 

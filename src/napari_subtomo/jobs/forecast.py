@@ -21,6 +21,7 @@ from napari_subtomo.options.reconstruct import ReconstructOptions
 
 _HEADER = 1024  # bytes of an MRC header
 _GIVE = 0.8  # share of the free memory that a job may count on
+_LONG = 24 * 3600.0  # s, from which on a job may be worth to be planned otherwise
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def _sentence(costs: Costs, facts: Facts, rates: Rates) -> tuple[str, bool]:
         text = text.replace("About", "Roughly", 1)
     if costs.note:
         text = f"{text} {costs.note}."
+    if costs.seconds > _LONG:
+        text = f"{text} To be faster, {costs.faster}."
     fits = True
     if facts.free_memory is not None and costs.memory > _GIVE * facts.free_memory:
         text, fits = f"{text} Only {size(facts.free_memory)} of memory are free: {costs.remedy}.", False
@@ -137,6 +140,8 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{round(seconds / 60)} min"
     hours = seconds / 3600
+    if hours > 48:
+        return f"{hours / 24:.0f} days"
     return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
 
 

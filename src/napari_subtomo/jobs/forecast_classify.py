@@ -22,6 +22,7 @@ _ROUNDS = 60  # most rounds of a leave-one-out start
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
 _REMEMBERED = 5000  # poses of a particle within reach of its best
 _EXACT = 8  # steps in the search range up to which shifts are counted one by one
+_FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 _REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 
 
@@ -69,7 +70,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     classes = options.classes + int(options.empty_class)
     each = classes * (4 * box**3 + 1024) + n * 500 + classes * box * 60 + 20_000
     states = 4 * box**3 * (steps[0].folds + sum(step.references for step in steps))  # and that of iteration 0
-    return Costs(seconds, memory, (options.iterations + 1) * each + states, _REMEDY)
+    return Costs(seconds, memory, (options.iterations + 1) * each + states, _REMEDY, _FASTER)
 
 
 def iterations(options: ClassifyOptions, facts: Facts, n: int, box: int, pixel: float) -> list[Iteration]:
@@ -172,4 +173,5 @@ def _memory(step: Iteration, n: int, box: int, options: ClassifyOptions) -> floa
     inserting = max(1, min(options.threads, round(step.rotations * step.map_voxels / _inserted(step))))
     insertion = 12 * nodes * references * (1 + inserting) + inserting * _inserted(step) * (110 + 22 * references)
     maps = nodes * (44 * references + 60 * step.folds)
-    return max(search, parts + insertion, maps)
+    grid = 200.0 * step.rotations
+    return grid + max(search, parts + insertion, maps)
