@@ -231,6 +231,24 @@ def test_a_closed_view_leaves_nothing_behind(qtbot: Any, golden: Path, kind: typ
     assert set(QApplication.topLevelWidgets()) - widgets == set()
 
 
+def test_a_reading_that_ends_after_its_view_was_deleted_is_dropped(qtbot: Any, golden: Path, monkeypatch: Any) -> None:
+    gate, original = threading.Event(), FscView._read
+
+    def slow(*args: Any) -> Any:
+        gate.wait(10)
+        return original(*args)
+
+    monkeypatch.setattr(FscView, "_read", staticmethod(slow))
+    view = FscView()
+    view.show_job(golden / "Reconstruct", Project(golden))
+    task = view._running["task"]
+    _delete(view)  # while `view` still names it
+    gate.set()
+    qtbot.waitUntil(lambda: not task.running)
+    QApplication.processEvents()  # an error in a slot would fail the test
+    assert "task" in view._running  # nobody was told
+
+
 def _delete(widget: QWidget) -> None:
     widget.close()
     widget.deleteLater()

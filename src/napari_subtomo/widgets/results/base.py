@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -53,8 +54,8 @@ class ResultView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         self.setMinimumWidth(280)
-        # the closure must not hold the view: it is called when the view is gone
-        self.destroyed.connect(partial(_cancel, self._running))
+        # Not `destroyed`: where Python's collector deletes a removed dock, it has emptied the slots before that signal calls them.
+        weakref.finalize(self, _cancel, self._running)
 
     def show_job(self, folder: Path, project: Project) -> None:
         """Read a job folder and show it; while it is read the former content stays.
