@@ -120,7 +120,7 @@ def test_a_project_that_cannot_be_written_has_its_journal_in_the_state_folder(vi
     finally:
         project.root.chmod(0o755)
     view.close()
-    assert journal.find_unsaved()[0].path.parent == journal.state_folder()
+    assert journal.find_unsaved()[0].path.parent == journal.state_folder().resolve()
 
 
 def test_where_no_folder_can_be_made_the_next_one_is_taken(view: ProjectView, picker: Picker, project: Any) -> None:
@@ -128,7 +128,7 @@ def test_where_no_folder_can_be_made_the_next_one_is_taken(view: ProjectView, pi
     edit(view, picker)
     view.close()
     (unsaved,) = journal.find_unsaved(project.root)
-    assert unsaved.path.parent == journal.state_folder()
+    assert unsaved.path.parent == journal.state_folder().resolve()
     assert content(recover(unsaved.path)[0]) == content(view.session)
 
 

@@ -93,6 +93,7 @@ def test_the_lattice_follows_a_drag_before_it_ends(view: ProjectView, picker: Pi
     with handles.events.data.blocker():
         handles.data[1] = handles.data[0] + [0, 0, 7]
     picker.follow_drag()
+    assert (picker.count, picker.radius) == (count(70, 20), pytest.approx(70))
     preview: Any = layers.find_layer(view.viewer, drawing.LATTICE)
     assert len(preview.data) == count(70, 20)
     assert view.session.spheres[0].radius == 50
@@ -154,3 +155,14 @@ def test_closing_takes_layers_and_keys_away(view: ProjectView) -> None:
     assert ([layer.name for layer in view.viewer.layers], set(view.viewer.keymap)) == before
     view.update(spheres=())
     assert len(view.viewer.layers) == 3
+
+
+def test_what_is_drawn_of_a_large_sphere_does_not_lengthen_the_sliders(view: ProjectView, picker: Picker) -> None:
+    before = view.viewer.dims.range
+    picker.use("sphere")
+    picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 190))
+    preview: Any = layers.find_layer(view.viewer, drawing.LATTICE)
+    assert 0 < len(preview.data) < count(190, 20)
+    assert view.viewer.dims.range == before
+    assert picker.add_particles([0]) == count(190, 20)
+    assert 0 < picker.outside(count(190, 20)) <= count(190, 20) - len(preview.data)

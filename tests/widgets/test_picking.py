@@ -94,7 +94,7 @@ def test_a_sphere_becomes_particles_and_files_that_other_docks_hear_of(
     panel.radius.setValue(300)
     assert panel.unsaved.text() == "3 edits not saved"
     panel.add_one.click()
-    assert panel.status.text() == "323 particles added."
+    assert panel.status.text() == "⚠ 323 particles added, 299 of them outside of the tomogram."
     assert panel.caption.text() == "TS_01: 323 particles, 1 sphere"
     panel.add_all.click()
     assert "already" in panel.status.text()

@@ -137,6 +137,12 @@ def outlines(spheres: Sequence[Sphere], tomogram: str, frame: Frame, cutting: Cu
     return np.concatenate(segments), np.concatenate(owners)
 
 
+def inside(points_zyx: FloatArray, frame: Frame, edge: float = 0.5) -> npt.NDArray[np.bool_]:
+    """Which points (n, 3), voxels, lie in the tomogram, or up to `edge` voxels beyond the centres of its outermost voxels."""
+    within = (points_zyx >= -edge) & (points_zyx <= np.asarray(frame.file_shape_zyx()) - 1 + edge)
+    return np.asarray(within.all(axis=1))
+
+
 def _triple(values: FloatArray) -> tuple[float, float, float]:
     x, y, z = (float(value) for value in values)
     return x, y, z

@@ -1,10 +1,9 @@
 """The edit journal: each edit is on disk before the next one, so that a killed program loses none.
 
 A journal is a file of JSON lines, `<project>/.subtomo/edits-<time>-<process>.jsonl`, or in the user's state folder where the project
-cannot be written. Its first line says what was opened; the others are edits, `{"do": …}`, `{"undo": 1}`, `{"redo": 1}`, and
-`{"saved": n}`. The living program holds a lock on its journal, which the system takes back however the program ends: a journal
-without a lock whose edits were not saved is offered for recovery. A pointer in the state folder names each journal, so that it is
-found before its project is opened.
+cannot be written. Its first line says what was opened and by which process; the others are edits, `{"do": …}`, `{"undo": 1}`,
+`{"redo": 1}`, and `{"saved": n}`. A journal whose process is gone and whose edits were not saved is offered for recovery. A pointer in
+the state folder names each journal, so that it is found before its project is opened.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import time
 import weakref
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from napari_subtomo.errors import FileFormatError
+from napari_subtomo.jobs.process import is_alive, process_token
 from napari_subtomo.viewer.picking.delta import Delta
 from napari_subtomo.viewer.picking.history import History
 from napari_subtomo.viewer.session import Session
@@ -32,6 +33,10 @@ FOLDER = ".subtomo"
 SUFFIX = ".jsonl"
 #: Seconds after which a journal that holds nothing unsaved is cleared away.
 STALE = 86400
+#: Seconds without an edit after which a process of another computer counts as gone.
+AWAY = 3600
+#: Journals that this process writes.
+_open: set[Path] = set()
 
 
 def state_folder() -> Path:
@@ -79,7 +84,7 @@ class Journal:
     def __init__(self, header: dict[str, Any]) -> None:
         self.header = header
         self.path: Path | None = None
-        self._file: int | None = None  # a bare descriptor: the lock ends with the journal, whatever becomes of the view
+        self._file: int | None = None  # a bare descriptor: it is closed with the journal, whatever becomes of the view
 
     def write(self, history: History, record: dict[str, Any]) -> None:
         """Append one line, and have it on disk when this returns; the first time all edits before it too.
@@ -125,9 +130,11 @@ class Journal:
                 failure = error
         if self._file is None or self.path is None:
             raise failure or OSError("no folder for the edit journal")
-        self._closing = weakref.finalize(self, os.close, self._file)
-        self._lines([{"journal": VERSION, "begun": time.time(), **self.header}])
-        if self.path.parent != state_folder():
+        self._closing = weakref.finalize(self, _release, self._file, self.path)
+        _open.add(self.path)
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "token": process_token(os.getpid())}
+        self._lines([{"journal": VERSION, "begun": time.time(), **owner, **self.header}])
+        if self.path.parent != state_folder().resolve():
             with suppress(OSError):  # without the pointer it is found as soon as the project is opened
                 _pointer(self.path).parent.mkdir(parents=True, exist_ok=True)
                 _pointer(self.path).write_text(str(self.path), encoding="utf-8")
@@ -158,15 +165,16 @@ def _before(history: History, record: dict[str, Any]) -> list[dict[str, Any]]:
 def _create(folder: Path, name: str) -> tuple[Path, int]:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1000):
-        path = folder / f"{name}{f'-{number}' if number else ''}{SUFFIX}"
+        path = folder.resolve() / f"{name}{f'-{number}' if number else ''}{SUFFIX}"
         with suppress(FileExistsError):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-            with suppress(OSError, ImportError):  # no locks on this file system
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return path, file
     raise FileExistsError(f"too many journals in {folder}")
+
+
+def _release(file: int, path: Path) -> None:
+    os.close(file)
+    _open.discard(path)
 
 
 def _pointer(path: Path) -> Path:
@@ -219,12 +227,12 @@ def find_unsaved(project: Path | None = None) -> list[Unsaved]:
         paths |= set((Path(project) / FOLDER).glob(f"*{SUFFIX}"))
     paths |= set(_pointed())
     found = []
-    for path in paths:
+    for path in {path.resolve() for path in paths}:
         with suppress(OSError, FileFormatError):  # being written, or not a journal
-            if not _locked(path):
-                header, history = read_journal(path)
+            header, history = read_journal(path)
+            if not _written(path, header):
                 unsaved = Unsaved(path, Path(header["project"]), str(header["title"]), history.unsaved, path.stat().st_mtime)
-                if unsaved.edits and (project is None or unsaved.project == Path(project)):
+                if unsaved.edits and (project is None or unsaved.project.resolve() == Path(project).resolve()):
                     found.append(unsaved)
                 elif not unsaved.edits and time.time() - unsaved.when > STALE:
                     remove(path)
@@ -241,17 +249,14 @@ def _pointed() -> Iterator[Path]:
                 pointer.unlink()
 
 
-def _locked(path: Path) -> bool:
-    with path.open("rb") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except (OSError, ImportError):  # no locks here: then it is better offered once too often
-            return False
-    return False
+def _written(path: Path, header: dict[str, Any]) -> bool:
+    """Whether the process of a journal is still there to write it."""
+    pid, host = int(header.get("pid", 0)), header.get("host")
+    if host != socket.gethostname():
+        return time.time() - path.stat().st_mtime < AWAY
+    if pid == os.getpid():
+        return path in _open
+    return is_alive(pid, str(header.get("token", "")))
 
 
 def read_journal(path: Path) -> tuple[dict[str, Any], History]:

@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from napari_subtomo.errors import InputError, SubtomoError
 from napari_subtomo.viewer.picking.files import Imported
+from napari_subtomo.viewer.picking.handles import inside
 from napari_subtomo.viewer.picking.spheres import Sphere, fit_sphere, lattice
 from napari_subtomo.viewer.picking.stage import Stage
 from napari_subtomo.viewer.session import Session
@@ -155,6 +156,13 @@ class Picker(Stage):
         if len(new):
             self._add([names[i] for i in new], positions[new], frames[new])
         return len(new)
+
+    def outside(self, n: int) -> int:
+        """How many of the last n particles lie outside of their tomogram: a wrong centre or radius shows here."""
+        session = self.view.session
+        names, positions = session.table.tomograms[-n:], session.table.positions[-n:]
+        frames = {tomogram.name: tomogram.frame for tomogram in session.tomograms if tomogram.name in names}
+        return n - sum(int(inside(frame.voxels_zyx(positions[names == name]), frame).sum()) for name, frame in frames.items())
 
     def add_imported(self, picks: Imported) -> None:
         """Add what was read from a file: one edit."""

@@ -11,7 +11,7 @@ from psygnal import Signal
 from napari_subtomo.errors import InputError
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.picking import drawing
-from napari_subtomo.viewer.picking.handles import Handles, dragged, handles_of, outlines
+from napari_subtomo.viewer.picking.handles import Handles, dragged, handles_of, inside, outlines
 from napari_subtomo.viewer.picking.spheres import Fit, Sphere, count, fit_sphere, lattice
 from napari_subtomo.viewer.session import Session
 
@@ -46,6 +46,7 @@ class Stage:
         self.chosen: int | None = None
         self.clicks: FloatArray = np.zeros((0, 3))  # xyz, Å
         self._handles = Handles()
+        self._dragged: tuple[Sphere, ...] | None = None  # in the middle of a drag
         self._drawing = False
         self._listened: dict[str, Any] = {}
         self._connections: list[tuple[Any, Any]] = []
@@ -91,9 +92,14 @@ class Stage:
         self.changed.emit()
 
     @property
+    def spheres(self) -> tuple[Sphere, ...]:
+        """The session's, in the middle of a drag as they would be if it ended here."""
+        return self.view.session.spheres if self._dragged is None else self._dragged
+
+    @property
     def sphere(self) -> Sphere | None:
         """The chosen one."""
-        spheres = self.view.session.spheres
+        spheres = self.spheres
         return spheres[self.chosen] if self.chosen is not None and self.chosen < len(spheres) else None
 
     @property
@@ -120,6 +126,7 @@ class Stage:
     # --- drawing and listening ---------------------------------------------------------------------------------------------
 
     def _redrawn(self, session: Session) -> None:
+        self._dragged = None
         here = [index for index, sphere in enumerate(session.spheres) if sphere.tomogram == session.shown]
         if self.chosen is not None and self.chosen not in here:
             self.chosen = None
@@ -135,11 +142,11 @@ class Stage:
     def _layer(self, role: str) -> Any:
         return drawing.layer_of(self.viewer, role, self.view._session.tomogram.frame.voxel_size)
 
-    def _draw(self, session: Session, spheres: tuple[Sphere, ...] | None = None) -> None:
-        """Draw the session's spheres, or in the middle of a drag these instead, whose handles then stay as they are."""
+    def _draw(self, session: Session) -> None:
+        """Draw the session's spheres, clicks and the lattice; in the middle of a drag the handles stay as they are."""
         if self._drawing or not session.tomograms:
             return
-        busy = spheres is not None or session.spheres or len(self.clicks) or self.tool in ("sphere", "rim")
+        busy = session.spheres or len(self.clicks) or self.tool in ("sphere", "rim")
         if not busy and layers.find_layer(self.viewer, drawing.HANDLES) is None:
             return
         self._drawing = True
@@ -147,9 +154,9 @@ class Stage:
             frame = session.tomogram.frame
             image = layers.find_layer(self.viewer, layers.TOMOGRAM)
             cutting = drawing.cutting_of(self.viewer, image, frame.voxel_size)
-            shown = list(session.spheres if spheres is None else spheres)
+            shown = list(session.spheres if self._dragged is None else self._dragged)
             fit = self.fit
-            if spheres is None:
+            if self._dragged is None:
                 self._handles = handles_of(shown, session.shown, frame, cutting)
                 drawing.draw_handles(self._layer(drawing.HANDLES), self._handles, self.chosen, frame.voxel_size)
                 drawing.draw_clicks(self._layer(drawing.CLICKS), frame.voxels_zyx(self.clicks))
@@ -157,11 +164,13 @@ class Stage:
             if fit is not None:
                 chosen = len(shown)
                 shown.append(Sphere.at(session.shown, fit.centre, fit.radius))
-            drawing.draw_outlines(self._layer(drawing.OUTLINES), *outlines(shown, session.shown, frame, cutting), chosen)
+            segments, owners = outlines(shown, session.shown, frame, cutting)
+            seen = inside(segments[:, 0], frame, 0)  # what lies outside would lengthen napari's sliders
+            drawing.draw_outlines(self._layer(drawing.OUTLINES), segments[seen], owners[seen], chosen)
             points = np.zeros((0, 3))
             if chosen is not None and chosen < len(shown) and self.tool in ("sphere", "rim"):
-                points = lattice(shown, [chosen], self.spacing, self.seed)[1]
-            drawing.draw_lattice(self._layer(drawing.LATTICE), frame.voxels_zyx(points), 0.4 * self.spacing / frame.voxel_size)
+                points = frame.voxels_zyx(lattice(shown, [chosen], self.spacing, self.seed)[1])
+            drawing.draw_lattice(self._layer(drawing.LATTICE), points[inside(points, frame, 0)], 0.4 * self.spacing / frame.voxel_size)
         finally:
             self._drawing = False
         self._listen()
@@ -183,6 +192,7 @@ class Stage:
     def _layer_edited(self, event: Any) -> None:
         if not self._drawing and str(getattr(event, "action", "")) in ("added", "changed", "removed"):
             spheres = self.dragged_spheres()
+            self._dragged = None
             session = self.view.session
             if spheres != session.spheres:
                 self.view.update(spheres=spheres)
@@ -199,9 +209,10 @@ class Stage:
         """Draw spheres and lattice as they would be if the drag ended here."""
         spheres = self.dragged_spheres()
         if len(spheres) == len(self.view._session.spheres):
-            if self.chosen is not None and self.chosen < len(spheres):
-                self.radius = spheres[self.chosen].radius
-            self._draw(self.view._session, spheres)
+            self._dragged = spheres
+            if self.sphere is not None:
+                self.radius = self.sphere.radius
+            self._draw(self.view._session)
             self.changed.emit()
 
     def _handle_chosen(self, _: Any = None) -> None:

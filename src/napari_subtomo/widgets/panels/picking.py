@@ -124,7 +124,7 @@ class PickingPanel(PickingForm):
 
     def _fill_from(self, picker: Picker, session: Session) -> None:
         kept, _ = session.counts(session.shown)
-        self.spheres.fill(session.spheres, session.shown, picker.spacing, picker.chosen)
+        self.spheres.fill(picker.spheres, session.shown, picker.spacing, picker.chosen)
         self.caption.setText(f"{session.shown}: {_some(kept, 'particle')}, {_some(len(self.spheres.indices), 'sphere')}")
         self.tools.show_choice(picker.tool)
         self.slab.setValue(session.slab)
@@ -162,13 +162,17 @@ class PickingPanel(PickingForm):
             self._do(action)
 
     def _add_chosen(self, picker: Picker) -> None:
-        self._added(picker.add_particles([] if picker.chosen is None else [picker.chosen]))
+        self._added(picker, picker.add_particles([] if picker.chosen is None else [picker.chosen]))
 
     def _add_all(self, picker: Picker) -> None:
-        self._added(picker.add_particles(range(len(picker.view.session.spheres))))
+        self._added(picker, picker.add_particles(range(len(picker.view.session.spheres))))
 
-    def _added(self, n: int) -> None:
-        self.status.say(f"{_some(n, 'particle')} added." if n else "These particles are there already.")
+    def _added(self, picker: Picker, n: int) -> None:
+        outside = picker.outside(n) if n else 0
+        if outside:
+            self.status.warn(f"{_some(n, 'particle')} added, {outside} of them outside of the tomogram.")
+        else:
+            self.status.say(f"{_some(n, 'particle')} added." if n else "These particles are there already.")
 
     def _show_arrows(self, visible: bool) -> None:
         layer = layers.find_layer(self._viewer, layers.ORIENTATIONS)
