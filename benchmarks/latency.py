@@ -225,7 +225,7 @@ def main() -> None:
             "machine": platform.machine(),
             "window": options.window,
         }
-        Path(options.out).write_text(json.dumps({"setting": machine | {"repeats": options.repeats}, "rows": rows}, indent=1) + "\n")
+        Path(options.out).write_text(json.dumps({"setting": machine | {"repeats": options.repeats}, "rows": rows}) + "\n")
 
 
 if __name__ == "__main__":
