@@ -33,7 +33,7 @@ def menu_texts(menu: Any) -> list[str]:
 
 
 def test_the_dock_and_the_sample_are_in_the_menus(viewer: Any) -> None:
-    assert "Kept particles (Subtomogram analysis)" in menu_texts(viewer.window.plugins_menu)
+    assert "Project (Subtomogram analysis)" in menu_texts(viewer.window.plugins_menu)
     from app_model.backends.qt import QModelMenu
 
     samples = next(menu for menu in viewer.window.file_menu.findChildren(QModelMenu) if "Open Sample" in menu.title().replace("&", ""))
@@ -44,8 +44,8 @@ def test_the_dock_and_the_sample_are_in_the_menus(viewer: Any) -> None:
 def test_the_menu_action_opens_the_dock_and_it_opens_a_project(viewer: Any, project: Any, qtbot: Any) -> None:
     from napari._app_model import get_app_model
 
-    get_app_model().commands.execute_command("napari-subtomo.kept_particles").result()
-    dock = viewer.window._wrapped_dock_widgets["Kept particles (Subtomogram analysis)"].widget()
+    get_app_model().commands.execute_command("napari-subtomo.project").result()
+    dock = viewer.window._wrapped_dock_widgets["Project (Subtomogram analysis)"].widget()
     dock.open(project.root)
     qtbot.waitUntil(lambda: view_of(viewer) is not None, timeout=10000)
     assert [layer.name for layer in viewer.layers] == ["TS_01", "Particles", "Orientations"]
@@ -180,7 +180,7 @@ def test_open_shows_a_window_with_the_dock(project: Any, monkeypatch: pytest.Mon
     assert present(project.root) == []
     (viewer,) = made
     assert viewer.title == "Select/job005 - napari-subtomo"
-    assert "Kept particles (Subtomogram analysis)" in viewer.window._wrapped_dock_widgets
+    assert "Project (Subtomogram analysis)" in viewer.window._wrapped_dock_widgets
     assert len(viewer.layers) == 3
 
 

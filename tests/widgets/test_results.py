@@ -87,6 +87,12 @@ def test_the_fsc_has_its_resolutions_in_the_title_and_sections_beside_it(qtbot: 
     view = showing(qtbot, make(FscView), golden, "Reconstruct")
     assert "154.3 Å at 0.143" in view.title.text() and "without a mask" in view.kind.text()
     assert [tile.lines for tile in view.grid.tiles] == [("xy",), ("xz",), ("yz",)]
+    for height in (260, 420):
+        view.resize(360, height)
+        QApplication.processEvents()
+        grid = view.grid._grid()
+        lowest = view.grid._place(2, grid).bottom() + view.grid._caption
+        assert grid.columns == 1 and 44 <= grid.side <= 84 and lowest <= view.grid.height() and view.height() == height
     assert [label for _, label in view.plot._canvas.bottom._tickLevels[0]][-1] == "20"
     showing(qtbot, view, golden, "PostProcess")
     assert set(view.plot._items) == {"corrected", "masked", "unmasked", "randomised"}

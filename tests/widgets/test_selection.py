@@ -115,7 +115,7 @@ def test_everything_fits_into_a_dock_of_400_by_750(loaded: Any) -> None:
 def test_every_control_has_a_tooltip(loaded: Any) -> None:
     form, duplicates = loaded.form, loaded.form.duplicates
     controls = [form.job, form.browse_button, form.slider, form.iteration, form.sort, form.reverse, form.low, form.high, form.automatic]
-    controls += [form.plane, form.size, form.total, form.all_button, form.save_button, form.copy_button, form.show_button]
+    controls += [form.plane, form.picture_size, form.total, form.all_button, form.save_button, form.copy_button, form.show_button]
     controls += [duplicates.preview_button, duplicates.remove_button, duplicates.copy_button]
     controls += [widget.native for widget in (duplicates.distance, duplicates.score, duplicates.rule)]
     assert all(control.toolTip() for control in controls)

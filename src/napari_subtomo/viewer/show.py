@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 #: Command of the dock in the manifest, and the name by which napari's menu knows the dock.
-DOCK_COMMAND, DOCK_NAME = "napari-subtomo.kept_particles", "Kept particles (Subtomogram analysis)"
+DOCK_COMMAND, DOCK_NAME = "napari-subtomo.project", "Project (Subtomogram analysis)"
 
 X11_LIBRARIES = ("libxcb-cursor.so.0", "libxcb-icccm.so.4", "libxcb-keysyms.so.1", "libxcb-shape.so.0", "libxkbcommon-x11.so.0")
 
@@ -97,7 +97,7 @@ def open_project(directory: str | Path, show: bool = True, viewer: ViewerModel |
 
 
 def add_dock(window: Viewer) -> None:
-    """Dock the kept particles in a window, under the name that the menu gives it, so that the menu shows and hides the same dock."""
+    """Add the dock Project to a window, under the name that the menu gives it, so that the menu shows and hides the same dock."""
     from npe2 import PluginManager
 
     make = PluginManager.instance().commands.get(DOCK_COMMAND)

@@ -122,10 +122,10 @@ class SelectionForm(QScrollArea):
         self.automatic = QCheckBox("auto")
         self.automatic.setChecked(True)
         self.automatic.setToolTip("Take black and white from the maps: what most particles need")
-        self.size = QSlider(Qt.Orientation.Horizontal)
-        self.size.setRange(SIDES[0], SIDES[2])
-        self.size.setValue(SIDES[1])
-        self.size.setToolTip("Size of the pictures")
+        self.picture_size = QSlider(Qt.Orientation.Horizontal)
+        self.picture_size.setRange(SIDES[0], SIDES[2])
+        self.picture_size.setValue(SIDES[1])
+        self.picture_size.setToolTip("Size of the pictures")
         rows = QGridLayout()
         rows.addWidget(QLabel("Sort by"), 0, 0)
         rows.addWidget(self.sort, 0, 1, 1, 2)
@@ -137,7 +137,7 @@ class SelectionForm(QScrollArea):
         rows.addWidget(QLabel("Slice"), 2, 0)
         rows.addWidget(self.plane, 2, 1)
         rows.addWidget(QLabel("Size"), 2, 2, Qt.AlignmentFlag.AlignRight)
-        rows.addWidget(self.size, 2, 3)
+        rows.addWidget(self.picture_size, 2, 3)
         rows.setColumnStretch(1, 1)
         rows.setColumnStretch(2, 1)
         return rows
@@ -179,7 +179,7 @@ class SelectionForm(QScrollArea):
         self.plane.currentIndexChanged.connect(lambda _: self.arranged.emit())
         self.reverse.toggled.connect(lambda _: self.arranged.emit())
         self.automatic.toggled.connect(lambda _: self.arranged.emit())
-        self.size.valueChanged.connect(self.cards.resize_cards)
+        self.picture_size.valueChanged.connect(self.cards.resize_cards)
         for edit in (self.low, self.high):
             edit.editingFinished.connect(self._typed)
 

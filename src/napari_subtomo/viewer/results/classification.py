@@ -25,7 +25,7 @@ from napari_subtomo.viewer.sources import iterations
 FRESH = 60.0
 #: Curves a user can choose: name of the choice -> what it shows.
 CHOICES = {
-    "Occupancy": "Fraction of the particles in each class (rlnClassDistribution)",
+    "Occupancy": "Fraction of the particles in each class (class distribution)",
     "Changes": "Particles whose class changed since the iteration before",
     "Angles": "Mean change of the orientations since the iteration before",
     "Offsets": "Mean change of the offsets since the iteration before",

@@ -129,7 +129,7 @@ def resolution_ticks(high: float, nearest: float = 0.11) -> list[tuple[float, st
         place = 1 / resolution
         if place <= high * 1.002 and place >= 0.1 * high and (not ticks or ticks[-1][0] - place >= nearest * high):
             ticks.append((place, f"{resolution:g}"))
-    return ticks[::-1]
+    return list(reversed(ticks))
 
 
 def from_zero(values: FloatArray, least: float = 1e-3) -> tuple[float, float]:

@@ -15,13 +15,13 @@ from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.columns import colour_columns
 from napari_subtomo.viewer.desk import desk_of
 from napari_subtomo.viewer.load import load_session
-from napari_subtomo.viewer.saving import next_folder, save_annotations
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.settings import settings
 from napari_subtomo.viewer.sources import Source, find_sources
 from napari_subtomo.viewer.view import ProjectView, open_session, own_viewer, view_events, view_of
 from napari_subtomo.widgets.prefetch import Prefetch
 from napari_subtomo.widgets.project_form import ProjectForm
+from napari_subtomo.widgets.saver import Saver
 from napari_subtomo.widgets.showing import Stage
 from napari_subtomo.widgets.worker import Worker
 
@@ -49,9 +49,9 @@ class ProjectPanel(QWidget):
         self._columns: tuple[Any, list[str]] | None = None
         self._vectors: Any = None
         self._filling = False  # values are being set to what is shown, not by the user
-        self._written: set[Path] = set()  # folders that were saved to, which may be saved to again
         self.form = ProjectForm(self._viewer)
         self.status = self.form.status
+        self._saver = Saver(self.form.target, self.status)
         self._stage = Stage(self._viewer, self.status)
         self._opening = Worker(self.status, self._enable_opening)
         self._listing = Worker(self.status)
@@ -78,7 +78,7 @@ class ProjectPanel(QWidget):
         form.diameter.valueChanged.connect(lambda value: self._change(diameter=float(value)))
         form.arrows.toggled.connect(self._show_arrows)
         form.legend.hovered.connect(lambda label: self._change(hover_label=label))
-        form.browse_button.clicked.connect(self._choose_target)
+        form.browse_button.clicked.connect(self._saver.choose)
         form.save_button.clicked.connect(lambda: self.save(Path(form.target.text()).expanduser()))
         view_events.opened.connect(self._view_opened)
         desk_of(self._viewer).produced.connect(self._list_sources)
@@ -230,8 +230,7 @@ class ProjectPanel(QWidget):
             _choose(form.colour_by, columns, session.colour_by if session.colour_by in columns else columns[0])
             form.rejected.setCurrentText(session.rejected)
             form.diameter.setValue(session.diameter)
-            if Path(form.target.text()) not in self._written:
-                form.target.setText(str(next_folder(session)))
+            self._saver.suggest(session)
             if view is not None and view.state.session is session:
                 form.legend.show_entries(view.state.legend)
         finally:
@@ -266,26 +265,12 @@ class ProjectPanel(QWidget):
         if layer is not None and layer.visible != visible:
             layer.visible = visible
 
-    def _choose_target(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Save kept particles to", str(Path(self.form.target.text()).parent))
-        if name:
-            self.form.target.setText(name)
-
     def save(self, folder: Path) -> None:
         """Write the kept particles and their annotations into a folder."""
         if self._view is None:
             self.status.warn(NOTHING)
-            return
-        session = self._view.session
-        try:
-            saved = save_annotations(session, folder, overwrite=folder in self._written)
-        except (SubtomoError, OSError) as error:
-            self.status.fail(error)
-            return
-        self._written.add(folder)
-        self._view.show(replace(session, saved=session.table, saved_spheres=session.spheres))
-        self._list_sources()
-        self.status.say(saved.sentence)
+        elif self._saver.save(self._view, folder):
+            self._list_sources()
 
     def _try(self, action: Any) -> None:
         if self._view is None:

@@ -28,7 +28,7 @@ class FscView(ResultView):
         super().__init__(parent)
         self.title = Line(self)
         self.kind = Line(self)
-        self.grid = TileGrid(smallest=60, largest=_SIDE, parent=self)
+        self.grid = TileGrid(smallest=44, largest=_SIDE, fit=True, parent=self)
         self.grid.setFixedWidth(_SIDE)
         self.plot: CurvePlot | None = None
         self._row = QHBoxLayout()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal  # type: ignore[attr-defined]  # qtpy adds the name at run time
 from qtpy.QtGui import QColor, QFontMetrics, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
@@ -24,19 +25,23 @@ class TileGrid(QWidget):
         Limits of the side of a picture, px.
     pickable : bool
         Whether a click or the Enter key picks a picture.
+    fit : bool
+        Whether the side follows the height of the widget too, not only its width.
     """
 
     #: key of the tile
     picked = Signal(str)
 
-    def __init__(self, smallest: int = 48, largest: int = 120, pickable: bool = False, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, smallest: int = 48, largest: int = 120, *, pickable: bool = False, fit: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._smallest, self._largest, self._pickable = smallest, largest, pickable
+        self._smallest, self._largest, self._pickable, self._fit = smallest, largest, pickable, fit
         self._tiles: tuple[Tile, ...] = ()
         self._images: list[QImage | None] = []
         self._voxel_size = 0.0
         self._current = -1
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding if pickable else QSizePolicy.Policy.Minimum)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding if fit else QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setMouseTracking(True)
@@ -75,7 +80,7 @@ class TileGrid(QWidget):
 
     def _grid(self) -> Grid:
         n, width = len(self._tiles), self.width()
-        if not self._pickable:
+        if not self._fit:
             return grid_of_width(n, width, GAP, self._smallest, self._largest)
         return best_grid(n, width, self.height(), self._caption, GAP, self._smallest, self._largest)
 
@@ -88,7 +93,7 @@ class TileGrid(QWidget):
         if not self._tiles:
             return 0
         grid = grid_of_width(len(self._tiles), width, GAP, self._smallest, self._largest)
-        return grid.rows * (grid.side + self._caption + GAP) - GAP
+        return grid.rows * ((self._smallest if self._fit else grid.side) + self._caption + GAP) - GAP
 
     def sizeHint(self) -> QSize:
         """For a dock 360 px wide."""
@@ -102,7 +107,7 @@ class TileGrid(QWidget):
         """Rectangle of a picture without its caption."""
         row, column = divmod(index, grid.columns)
         step = grid.side + GAP
-        left = max((self.width() - (grid.columns * step - GAP)) // 2, 0) if grid.rows > 1 or self._pickable else 0
+        left = max((self.width() - (grid.columns * step - GAP)) // 2, 0) if grid.rows > 1 or self._fit else 0
         return QRect(left + column * step, row * (step + self._caption), grid.side, grid.side)
 
     def tile_at(self, position: QPoint) -> int:
@@ -205,7 +210,7 @@ def _qimage(tile: Tile) -> QImage | None:
     """The picture with y upwards."""
     if tile.image is None:
         return None
-    pixels = tile.image[::-1].copy()
+    pixels = np.flipud(tile.image).copy()
     height, width = pixels.shape
     return QImage(pixels.tobytes(), width, height, width, QImage.Format.Format_Grayscale8).copy()
 

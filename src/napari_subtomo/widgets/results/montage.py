@@ -30,7 +30,7 @@ class MontageView(ResultView):
         self.others = QPushButton("Others", self)
         self.others.setToolTip("Show other particles, again evenly from all tomograms")
         self.others.clicked.connect(self._turn)
-        self.grid = TileGrid(smallest=44, largest=110, pickable=True, parent=self)
+        self.grid = TileGrid(smallest=44, largest=110, pickable=True, fit=True, parent=self)
         self.grid.setAccessibleName("Subtomograms")
         self.grid.picked.connect(self.picked)
         self.treatment = Line(self)
