@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from napari_subtomo.extract.resample import Resampling
+from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.costs import Costs, nodes_of, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.forecast_classify import classify_costs
@@ -108,7 +109,9 @@ def _reconstruct(options: ReconstructOptions, facts: Facts, rates: Rates) -> Cos
     block = min(max(1, int(2_000_000 // points)), 16, n)
     threads = shared_by(options.threads, facts.cores, max(1, n // block))
     one = per_transform(box, rates) + points * (rates.points + 8 * rates.values + 6e-8) + 1.5e-3
-    maps = 3 * (8 * rates.transform * (2 * box) ** 3 + 1e-7 * nodes)
+    mates = len(symmetry_matrices(options.symmetry))
+    turned = 0.5 * nodes * mates * (rates.points + 3 * rates.values) if mates > 1 else 0.0  # nodes within the sphere
+    maps = 3 * (8 * rates.transform * (2 * box) ** 3 + 1e-7 * nodes + turned)
     memory = 100e6 + 2 * 24 * nodes + 70 * nodes + threads * block * (130 * points + 24 * box**3) + (threads + 1) * 12 * nodes
     disk = 3 * (4 * (options.crop_size or box) ** 3 + _HEADER) + 1e5
     return Costs(n * one / threads + maps + 1.0, memory, disk)

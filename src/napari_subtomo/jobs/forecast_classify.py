@@ -126,6 +126,11 @@ def _resample(box: int, voxels: float, rates: Rates, volumes: int) -> float:
     return transforms + voxels * (rates.points + volumes * rates.values) + 2e-3
 
 
+def _nodes(box: int, options: ClassifyOptions) -> float:
+    """Nodes of the grid of the maps; particles that keep their orientation stay on a grid that is not padded."""
+    return nodes_of(box) / (1 if options.align and options.local_range != 0 else 8)
+
+
 def _chunk(step: Iteration) -> float:
     """Rotations whose references are held at once in the E-step."""
     return min(step.rotations, max(1.0, REFERENCE_BYTES // (64 * step.voxels * max(step.references, 8))))
@@ -139,7 +144,8 @@ def _inserted(step: Iteration) -> float:
 def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
     """One iteration: references turned, matrix products, sums turned back and inserted, maps."""
     by_fold = shared_by(options.threads, facts.cores, step.folds)
-    transforms = 3 * step.references * rates.transform * (2 * box) ** 3
+    nodes = _nodes(box, options)
+    transforms = 3 * step.references * rates.transform * 2 * nodes
     turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
     products = 4.0 * n * step.shifts * step.classes * step.rotations * step.voxels
     scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
@@ -150,17 +156,16 @@ def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts:
         search = turned + (products / (0.8 * rates.product) + scores + phases) / by_fold
     chunks = max(1.0, step.rotations * step.map_voxels / _inserted(step))
     inserted = step.rotations * step.map_voxels * (rates.points + 5 * step.references * rates.values)
-    inserted += chunks * nodes_of(box) * step.references * 1.2e-8
+    inserted += chunks * nodes * step.references * 1.2e-8
     sums = 2 * min(step.rotations * step.classes, _SIGNIFICANT) * n * step.map_voxels * 1e-9 / by_fold
     residuals = n * (step.voxels * (rates.points + step.classes * rates.values) + half_sphere(box // 2) * 3e-8) / by_fold
-    maps = 0.1 + nodes_of(box) * step.references * 7e-8
+    maps = 0.1 + nodes * step.references * 7e-8
     return transforms + search + sums + inserted / shared_by(options.threads, facts.cores, int(chunks)) + residuals + maps
 
 
 def _memory(step: Iteration, n: int, box: int, options: ClassifyOptions) -> float:
     """Bytes beyond the prepared particles at the fullest moment of an iteration: search, insertion, or the making of maps."""
-    # particles that keep their orientation stay on a grid that is not padded
-    nodes, references = nodes_of(box) / (1 if options.align and options.local_range != 0 else 8), step.references
+    nodes, references = _nodes(box, options), step.references
     threads = max(1, min(options.threads, step.folds))
     points = _chunk(step) * step.voxels
     shifted = step.shifts * (8 * step.voxels + 8 * step.classes * _chunk(step))  # of a particle; they come in blocks of at most 64
