@@ -159,3 +159,11 @@ def test_folders_of_projects_are_read_and_others_are_left_to_other_plugins(proje
         reader = folder_reader(str(folder))
         assert reader is not None
         assert [kind for _, _, kind in reader(str(folder))] == ["image", "points", "vectors"]
+
+
+def test_napari_is_offered_this_plugin_for_folders_and_its_own_files_alone(tmp_path: Path) -> None:
+    from napari.plugins._npe2 import get_readers
+
+    PluginManager.instance().discover()
+    offered = {name: "napari-subtomo" in get_readers(str(tmp_path / name)) for name in ("a.tif", "a.zarr", "a.star", "a.mrc", "")}
+    assert offered == {"a.tif": False, "a.zarr": False, "a.star": True, "a.mrc": True, "": True}

@@ -32,10 +32,15 @@ def menu_texts(menu: Any) -> list[str]:
     return [action.text().replace("&", "") for action in menu.actions()]
 
 
-def test_the_dock_and_the_sample_are_in_the_menus(viewer: Any) -> None:
-    assert "Project (Subtomogram analysis)" in menu_texts(viewer.window.plugins_menu)
+def test_the_docks_and_the_sample_are_in_the_menus(viewer: Any) -> None:
     from app_model.backends.qt import QModelMenu
 
+    own = next(
+        menu for menu in viewer.window.plugins_menu.findChildren(QModelMenu) if menu.title().replace("&", "") == "Subtomogram analysis"
+    )
+    own.rebuild()
+    docks = ["Project", "Picking", "Extraction", "Average", "3D classification", "Subset selection"]
+    assert [text for text in menu_texts(own) if text] == docks
     samples = next(menu for menu in viewer.window.file_menu.findChildren(QModelMenu) if "Open Sample" in menu.title().replace("&", ""))
     samples.rebuild()
     assert "Two species in two tomograms (simulated) (Subtomogram analysis)" in menu_texts(samples)
