@@ -36,7 +36,7 @@ def shoot(viewer: Any, path: Path) -> None:
 
 
 def windows(project: Path, out: Path) -> None:
-    """The opened project: slices and 3D, with the dock of kept particles, by class and by another column."""
+    """The opened project: slices and 3D, with the dock Project."""
     import napari
 
     from napari_subtomo.viewer.show import add_dock, open_project
@@ -56,6 +56,40 @@ def windows(project: Path, out: Path) -> None:
     viewer.close()
 
 
+def docks(project: Path, out: Path) -> None:
+    """Each other dock, on the jobs that the demo has run."""
+    import napari
+
+    from napari_subtomo.viewer.show import open_project
+    from napari_subtomo.widgets.panels.average import AveragePanel
+    from napari_subtomo.widgets.panels.classification import ClassificationPanel
+    from napari_subtomo.widgets.panels.extraction import ExtractionPanel
+    from napari_subtomo.widgets.panels.picking import PickingPanel
+    from napari_subtomo.widgets.panels.selection import SelectionPanel
+
+    panels: dict[str, Any] = {
+        "picking": PickingPanel,
+        "extraction": ExtractionPanel,
+        "average": AveragePanel,
+        "classification": ClassificationPanel,
+        "subset-selection": SelectionPanel,
+    }
+    for name, make in panels.items():
+        viewer = napari.Viewer(title="napari-subtomo")
+        viewer.window._qt_window.resize(*SIZE)
+        open_project(project, show=False, viewer=viewer)
+        dock = make(viewer)
+        viewer.window.add_dock_widget(dock, name=f"{name.replace('-', ' ').capitalize()}", area="right", tabify=True)
+        settle(4)
+        if name in ("extraction", "average", "classification"):
+            dock.which.setCurrentIndex(dock.which.count() - 1)  # the demo's own
+            dock.which.activated.emit(dock.which.count() - 1)
+            settle(6)
+        viewer.reset_view()
+        shoot(viewer, out / f"{name}.png")
+        viewer.close()
+
+
 def main() -> None:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,6 +105,7 @@ def main() -> None:
         print(picture)
     if display_available():
         windows(options.project, options.out)
+        docks(options.project, options.out)
 
 
 if __name__ == "__main__":

@@ -97,3 +97,11 @@ def test_a_field_with_an_alias_is_given_by_its_name(qtbot: Any) -> None:
     qtbot.addWidget(form)
     form.widgets["output_format"].value = "relion31"
     assert form.options() == ExtractOptions(output_format="relion31")
+
+
+def test_the_options_of_a_job_take_the_place_of_all_that_was_filled_in(qtbot: Any, tmp_path: Path) -> None:
+    form = OptionForm(ExtractOptions)
+    qtbot.addWidget(form)
+    form.prefill({"particles": tmp_path / "p.star", "tomograms": tmp_path / "t.star", "binning": 4.0})
+    form.show_all({"optimisation_set": tmp_path / "o.star", "box_size": 32})
+    assert form.options() == ExtractOptions(optimisation_set=tmp_path / "o.star", box_size=32)

@@ -143,6 +143,12 @@ class OptionForm(QTabWidget):
             self._filling = False
         self._mark()
 
+    def show_all(self, values: Mapping[str, Any]) -> None:
+        """Show the options of a job: fields that it was not given hold their defaults, whatever was filled in before."""
+        fields = self.model.model_fields
+        defaults = {name: default_of(fields[name]) for name in self.widgets if not fields[name].is_required()}
+        self.set_values(defaults | dict(values))
+
     def prefill(self, values: Mapping[str, Any]) -> None:
         """Show values in fields that the user has not touched."""
         self.set_values({name: value for name, value in values.items() if name not in self._touched})

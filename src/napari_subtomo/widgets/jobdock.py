@@ -252,7 +252,9 @@ class JobDock(QWidget):
         """Show a job folder, whoever runs it, and its options in the form."""
         self._give_room()
         self.monitor.follow(folder)
-        self.form.form.set_values(self._options_of(folder))
+        options = self._options_of(folder)
+        if options:
+            self.form.form.show_all(options)
         self.show_results(folder, self.project)
 
     def _give_room(self) -> None:

@@ -47,6 +47,7 @@ class JobForm(QWidget):
         self.facts = Facts()
         self._project: Project | None = None
         self._reading: list[Task[Any]] = []
+        self._asked = 0
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0, 100_000)
         self.diameter.setDecimals(0)
@@ -108,18 +109,22 @@ class JobForm(QWidget):
             return
         particles = values.get("particles") or values.get("optimisation_set")
 
-        def read(_: Reporter) -> Facts:
+        self._asked += 1
+        number = self._asked
+
+        def read(_: Reporter) -> tuple[int, Facts]:
             if not _rates:
                 _rates.append(measure_rates())
-            return gather_facts(particles, values.get("tomograms"), values.get("reference"), project)
+            return number, gather_facts(particles, values.get("tomograms"), values.get("reference"), project)
 
-        task = Task(read)
+        task: Task[tuple[int, Facts]] = Task(read)
         self._reading = [*(former for former in self._reading if former.running), task]
-        task.finished.connect(lambda facts: self._facts_known(task, facts))
+        task.finished.connect(self._facts_known)  # a method, no lambda: Qt drops it with the widget
         task.start()
 
-    def _facts_known(self, task: Task[Any], facts: Facts) -> None:
-        if task is self._reading[-1]:  # else the inputs have changed meanwhile
+    def _facts_known(self, answer: tuple[int, Facts]) -> None:
+        number, facts = answer
+        if number == self._asked:  # else the inputs have changed meanwhile
             self.facts = facts
             self._suggest()
             self.known.emit(facts)

@@ -65,15 +65,15 @@ class Task(QObject, Generic[Result]):
         try:
             result = self._function(_SignalReporter(self, self._stop))
         except JobCancelled:
-            self._say(self.cancelled)
+            self._say("cancelled")
         except BaseException as error:  # whatever it is, the user must hear of it
-            self._say(self.failed, error)
+            self._say("failed", error)
         else:
-            self._say(self.finished, result)
+            self._say("finished", result)
 
-    def _say(self, signal: Any, *values: Any) -> None:
+    def _say(self, signal: str, *values: Any) -> None:
         try:
-            signal.emit(*values)
+            getattr(self, signal).emit(*values)
         except RuntimeError:
             return  # the window was closed meanwhile: nobody is left to tell
 
@@ -103,7 +103,7 @@ class _SignalReporter:
 
     def warn(self, text: str) -> None:
         """Show a warning with the progress."""
-        self._task._say(self._task.progressed, text, self._done, self._total)
+        self._task._say("progressed", text, self._done, self._total)
 
     def event(self, kind: str, **data: Any) -> None:
         """Not shown: the job folder's events have it."""
@@ -117,7 +117,7 @@ class _SignalReporter:
         now = time.monotonic()
         if always or now - self._last >= PULSE:
             self._last = now
-            self._task._say(self._task.progressed, self._name, self._done, self._total)
+            self._task._say("progressed", self._name, self._done, self._total)
 
 
 def run_with_dialog(title: str, function: Callable[[Reporter], Result], parent: QWidget | None = None) -> Result:
