@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,6 +160,17 @@ def test_the_demo_is_forecast_within_a_factor_of_memory_that_was_measured() -> N
     assert average is not None and 2e8 < average.memory_bytes < 4e8
     extract = forecast("extract", ExtractOptions(box_size=48), KNOWN)
     assert extract is not None and 8e7 < extract.memory_bytes < 1.8e8
+
+
+def test_the_page_says_how_far_off_forecasts_were() -> None:
+    root = Path(__file__).resolve().parents[2]
+    report = json.loads((root / "benchmarks" / "forecast.json").read_text())
+    page = (root / "docs" / "forecasts.md").read_text(encoding="utf-8")
+    for key, most in (("memory_mb", 1.5), ("seconds", 2.0), ("disk_mb", 1.1)):
+        found = report["factors"]["all"][key]
+        assert f"| {found['mean']:.2f} | {found['least']:.2f} – {found['most']:.2f} |" in page
+        assert 1 / most < found["least"] and found["most"] < most
+    assert f"Over its {len(report['cases'])} cases" in page
 
 
 def test_rates_are_measured_once_and_are_plausible() -> None:
