@@ -22,7 +22,7 @@ extract --tomograms tomograms.star --particles particles.star --box-size 48 --bi
 reconstruct --particles Extract/job002/particles.star -o Reconstruct/job003
 classify --particles Extract/job002/particles.star --reference Reconstruct/job003/merged.mrc --classes 3 --iterations 7\
  --mask-diameter 380 --initial-lowpass 60 --symmetry C1 --angular-step 7.5 --local-range 15 --offset-range 3 --offset-step 1\
- --regularisation 1 --device cpu --threads 2 --seed 1 -o Class3D/job004
+ --regularisation 1 --no-mask-particles --device cpu --threads 2 --seed 1 -o Class3D/job004
 select --optimiser Class3D/job004/run_it007_optimiser.star --keep 1 3 -o Select/job005
 remove-duplicates --particles Select/job005/particles.star --min-distance 100 -o Select/job006
 open ."""
