@@ -12,6 +12,8 @@ from helpers.terminal import Answer, here
 from napari_subtomo.jobs import demo
 from napari_subtomo.jobs.follow import job_state
 from napari_subtomo.jobs.record import read_record
+from napari_subtomo.options.base import option
+from napari_subtomo.options.classify import ClassifyOptions
 
 SAMPLE = {"particles": 8, "width": 192, "thickness": 800.0, "tilt_step": 6.0, "snr": 1.0, "false_fraction": 0.2}
 LINE = "demo project --classes 2 --iterations 6 --no-show"
@@ -20,13 +22,19 @@ FOLDERS = (".", "Picks/job001", "Extract/job002", "Reconstruct/job003", "Class3D
 pytestmark = pytest.mark.slow
 
 
+class WholeParticles(ClassifyOptions):
+    """Options of the demo without masks on particles."""
+
+    mask_particles: bool = option(False, "Off.", group="Optimisation")
+
+
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer, dict[Path, tuple[int, int]], Answer]:
     """The project, what the first run said and which files it left, what the second run said."""
     root = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         # eight particles a class: masked, the resolutions by which the demo keeps classes are mere chance
-        patch.setattr(demo, "ClassifyOptions", partial(demo.ClassifyOptions, mask_particles=False))
+        patch.setattr("napari_subtomo.options.classify.ClassifyOptions", WholeParticles)
         patch.setattr(demo, "run_demo", partial(demo.run_demo, sample=SAMPLE))
         first = here(LINE, root)
         assert first.status == 0, first.err
