@@ -43,7 +43,7 @@ class Launched:
     _said: Path
 
     def __post_init__(self) -> None:
-        finalize(self, self._said.unlink, missing_ok=True)
+        finalize(self, _leave, self.process, self._said)
 
     @property
     def running(self) -> bool:
@@ -57,13 +57,20 @@ class Launched:
 
     def detach(self) -> None:
         """Let it run on without anybody here who waits for its end."""
-        self.process.returncode = self.process.returncode or 0
+        _leave(self.process, self._said)
 
     def complaint(self) -> str:
         """What it wrote to its error stream: the reason, where a job ended before it had a folder."""
         text = self._said.read_text(encoding="utf-8", errors="replace").strip()[-LAST_WORDS:]
         last = text.splitlines()[-1] if text else ""
         return last.split(": ", 1)[1] if last.startswith("napari-subtomo ") and ": " in last else last
+
+
+def _leave(process: subprocess.Popen[bytes], said: Path) -> None:
+    """Let a process run on; nobody here asks for its end."""
+    said.unlink(missing_ok=True)
+    if process.poll() is None:
+        process.returncode = 0
 
 
 def job_words(name: str, options: JobOptions, project: Project, folder: Path) -> list[str]:

@@ -22,6 +22,7 @@ from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.prefill import jobs_of, prefill
 from napari_subtomo.viewer.settings import settings
 from napari_subtomo.viewer.view import ProjectView, own_viewer, view_events, view_of
+from napari_subtomo.widgets.dock import Dock
 from napari_subtomo.widgets.jobform import JobForm
 from napari_subtomo.widgets.monitor import Monitor, ProgressView
 from napari_subtomo.widgets.running import Run
@@ -38,7 +39,7 @@ STOPPING = "Stopping …"
 SMALL_FORM = 270
 
 
-class JobDock(QWidget):
+class JobDock(Dock):
     """A dock that runs one kind of job and follows any of its folders.
 
     Parameters
@@ -112,10 +113,9 @@ class JobDock(QWidget):
         self.monitor.iterated.connect(self._iterated)
         view_events.opened.connect(self._view_opened)
         desk_of(self._viewer).produced.connect(self._produced)
-        self.destroyed.connect(lambda: self.close_down())
         application = QApplication.instance()
         assert application is not None
-        application.aboutToQuit.connect(self.close_down)
+        application.aboutToQuit.connect(self.release)
 
     # --- where we are ------------------------------------------------------------------------------------------------------
 
@@ -313,11 +313,8 @@ class JobDock(QWidget):
         self.pause_button.setText("Go on" if state.status == "paused" else "Pause")
         self.cancel_button.setEnabled(active)
 
-    def close_down(self) -> None:
-        """Stop looking and listening; a job in a process of its own runs on.
-
-        Comes when the widget is destroyed, when its children may be gone already.
-        """
+    def let_go(self) -> None:
+        """Stop looking and listening; a job in a process of its own runs on."""
         for signal, slot in ((view_events.opened, self._view_opened), (desk_of(self._viewer).produced, self._produced)):
             signal.disconnect(slot, missing_ok=True)
         if self._view is not None:

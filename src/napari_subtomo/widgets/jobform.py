@@ -46,7 +46,7 @@ class JobForm(QWidget):
         self.job = job
         self.facts = Facts()
         self._project: Project | None = None
-        self._reading: list[Task[Any]] = []
+        self._reading: Task[Any] | None = None
         self._asked = 0
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0, 100_000)
@@ -95,8 +95,8 @@ class JobForm(QWidget):
     def close_down(self) -> None:
         """Read nothing more."""
         self._settled.stop()
-        for task in self._reading:
-            task.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
 
     def _edited(self, name: str) -> None:
         if name in INPUTS:
@@ -117,9 +117,9 @@ class JobForm(QWidget):
                 _rates.append(measure_rates())
             return number, gather_facts(particles, values.get("tomograms"), values.get("reference"), project)
 
-        task: Task[tuple[int, Facts]] = Task(read)
-        self._reading = [*(former for former in self._reading if former.running), task]
-        task.finished.connect(self._facts_known)  # a method, no lambda: Qt drops it with the widget
+        task: Task[tuple[int, Facts]] = Task(read, self)
+        self._reading = task
+        task.finished.connect(self._facts_known)
         task.start()
 
     def _facts_known(self, answer: tuple[int, Facts]) -> None:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_subtomo.widgets.dock import Dock
 from napari_subtomo.widgets.pickparts import Choice, SphereList, length_box
 from napari_subtomo.widgets.recovery import RecoveryStrip
 from napari_subtomo.widgets.status import StatusLine, help_button
@@ -37,7 +38,7 @@ AXES = {
 }
 
 
-class PickingForm(QWidget):
+class PickingForm(Dock):
     """The controls of picking, which do nothing by themselves."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -86,8 +86,11 @@ class Run(QObject):
             function(reporter)
 
         self._task = Task(work, self)
-        self._task.failed.connect(self.failed)
+        self._task.failed.connect(self._fail)
         self._task.start()
+
+    def _fail(self, error: BaseException) -> None:
+        self.failed.emit(error)
 
     def _in_process(self, words: list[str], project: Project) -> None:
         self._launched = launch.launch(words, project, self.folder)

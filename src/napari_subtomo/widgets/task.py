@@ -1,16 +1,22 @@
 """Work beside the window: the only thread, progress and cancel code of the docks.
 
-A plain thread and Qt signals, not superqt's workers: those swallow every RuntimeError, and the errors of a GPU are RuntimeErrors.
+A plain thread, not superqt's workers: those swallow every RuntimeError, and the errors of a GPU are RuntimeErrors. A task is no Qt object
+either: one that is deleted while its own signal is delivered, or in a thread, crashes Qt. What threads have to say goes through a queue.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from qtpy.QtCore import QEventLoop, QObject, Qt, Signal  # type: ignore[attr-defined]  # qtpy adds the name at run time
+from psygnal import EmitLoopError, Signal
+from qtpy.compat import isalive
+from qtpy.QtCore import QEventLoop, QObject, Qt
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]  # qtpy adds the name at run time
 from qtpy.QtWidgets import QProgressDialog, QWidget
 
 from napari_subtomo.errors import JobCancelled
@@ -22,14 +28,22 @@ Result = TypeVar("Result")
 PULSE = 0.1
 
 
-class Task(QObject, Generic[Result]):
+def alive(thing: QObject) -> bool:
+    """Whether Qt has not deleted the thing, whose Python part outlives it."""
+    return bool(isalive(thing))  # type: ignore[no-untyped-call]
+
+
+class Task(Generic[Result]):
     """One function in a thread of its own; exactly one of `finished`, `failed` and `cancelled` comes, in the window's thread.
+
+    Made and started in the window's thread.
 
     Parameters
     ----------
     function : callable
         Gets a `Reporter`; what it returns comes with `finished`, any exception with `failed`.
-    parent : QObject, optional
+    owner : QObject, optional
+        When it is deleted the function is stopped at its next report, and no signal comes any more.
     """
 
     finished = Signal(object)
@@ -37,14 +51,16 @@ class Task(QObject, Generic[Result]):
     cancelled = Signal()
     progressed = Signal(str, int, int)  # stage, steps done, steps in all (0: unknown)
 
-    def __init__(self, function: Callable[[Reporter], Result], parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._function = function
+    def __init__(self, function: Callable[[Reporter], Result], owner: QObject | None = None) -> None:
+        self._owner = weakref.ref(owner) if owner is not None else None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._over = False
+        self._post = _post_office()
+        self._thread = threading.Thread(target=_work, args=(function, weakref.ref(self), self._stop, self._post), daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        self._post.underway.add(self)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -58,32 +74,80 @@ class Task(QObject, Generic[Result]):
 
     @property
     def running(self) -> bool:
-        """Whether the thread is alive."""
-        return self._thread.is_alive()
+        """Whether its end is still to come."""
+        return self._thread.ident is not None and not self._over
 
-    def _run(self) -> None:
-        try:
-            result = self._function(_SignalReporter(self, self._stop))
-        except JobCancelled:
-            self._say("cancelled")
-        except BaseException as error:  # whatever it is, the user must hear of it
-            self._say("failed", error)
-        else:
-            self._say("finished", result)
+    @property
+    def orphaned(self) -> bool:
+        """Whether its owner is gone."""
+        if self._owner is None:
+            return False
+        owner = self._owner()
+        return owner is None or not alive(owner)
 
-    def _say(self, signal: str, *values: Any) -> None:
-        try:
+    def _deliver(self, signal: str, values: tuple[Any, ...]) -> None:
+        """In the window's thread."""
+        if signal != "progressed":
+            self._thread.join()  # what the thread still holds must not be freed in it
+            self._over = True
+            self._post.underway.discard(self)
+        if not self.orphaned:
             getattr(self, signal).emit(*values)
-        except RuntimeError:
-            return  # the window was closed meanwhile: nobody is left to tell
+
+
+class _PostOffice(QObject):
+    """Brings what threads say into the window's thread; lives as long as the process, so that a thread can always write to it."""
+
+    wake = QtSignal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._letters: queue.SimpleQueue[tuple[weakref.ref[Task[Any]], str, tuple[Any, ...]]] = queue.SimpleQueue()
+        self.underway: set[Task[Any]] = set()  # held until their end is delivered
+        self.wake.connect(self._read, Qt.ConnectionType.QueuedConnection)
+
+    def send(self, task: weakref.ref[Task[Any]], signal: str, *values: Any) -> None:
+        """From any thread."""
+        self._letters.put((task, signal, values))
+        self.wake.emit()
+
+    def _read(self) -> None:
+        reference, signal, values = self._letters.get()
+        task = reference()
+        if task is None:
+            return
+        try:
+            task._deliver(signal, values)
+        except EmitLoopError as error:
+            raise (error.__cause__ or error) from None
+
+
+_office: list[_PostOffice] = []
+
+
+def _post_office() -> _PostOffice:
+    if not _office:
+        _office.append(_PostOffice())
+    return _office[0]
+
+
+def _work(function: Callable[[Reporter], Any], task: weakref.ref[Task[Any]], stop: threading.Event, post: _PostOffice) -> None:
+    """In the thread."""
+    try:
+        result = function(_SignalReporter(task, stop, post))
+    except JobCancelled:
+        post.send(task, "cancelled")
+    except BaseException as error:  # whatever it is, the user must hear of it
+        post.send(task, "failed", error)
+    else:
+        post.send(task, "finished", result)
 
 
 class _SignalReporter:
     """A reporter that turns stages and steps into the task's signal, at most ten times a second."""
 
-    def __init__(self, task: Task[Any], stop: threading.Event) -> None:
-        self._task = task
-        self._stop = stop
+    def __init__(self, task: weakref.ref[Task[Any]], stop: threading.Event, post: _PostOffice) -> None:
+        self._task, self._stop, self._post = task, stop, post
         self._name, self._done, self._total = "", 0, 0
         self._last = 0.0
 
@@ -103,21 +167,22 @@ class _SignalReporter:
 
     def warn(self, text: str) -> None:
         """Show a warning with the progress."""
-        self._task._say("progressed", text, self._done, self._total)
+        self._post.send(self._task, "progressed", text, self._done, self._total)
 
     def event(self, kind: str, **data: Any) -> None:
         """Not shown: the job folder's events have it."""
 
     def check(self) -> None:
         """Stop here if that was asked for."""
-        if self._stop.is_set():
+        task = self._task()
+        if self._stop.is_set() or task is None or task.orphaned:
             raise JobCancelled("Stopped.")
 
     def _tell(self, always: bool) -> None:
         now = time.monotonic()
         if always or now - self._last >= PULSE:
             self._last = now
-            self._task._say("progressed", self._name, self._done, self._total)
+            self._post.send(self._task, "progressed", self._name, self._done, self._total)
 
 
 def run_with_dialog(title: str, function: Callable[[Reporter], Result], parent: QWidget | None = None) -> Result:

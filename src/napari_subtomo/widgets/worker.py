@@ -27,7 +27,6 @@ class Worker:
         self._status = status
         self._changed = changed or _nothing
         self._task: Task[Any] | None = None
-        self._former: list[Task[Any]] = []  # held until their threads end: they must not be destroyed there
 
     @property
     def running(self) -> bool:
@@ -37,9 +36,7 @@ class Worker:
     def run(self, function: Callable[[Reporter], Result], done: Callable[[Result], None], cancelled: str = "Cancelled.") -> None:
         """Begin; `done` gets the result in the window's thread."""
         self.cancel()
-        task: Task[Result] = Task(function)
-        self._former = [former for former in self._former if former.running]
-        self._former.append(task)
+        task: Task[Result] = Task(function, self._status)
         self._task = task
         task.finished.connect(lambda result: self._end(task, lambda: done(result)))
         task.failed.connect(lambda error: self._end(task, lambda: self._status.fail(error)))

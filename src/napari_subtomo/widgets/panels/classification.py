@@ -86,7 +86,7 @@ class ClassificationPanel(JobDock):
         except SubtomoError as error:
             self.status.fail(error)
 
-    def close_down(self) -> None:
+    def let_go(self) -> None:
         """Stop reading, too."""
         self._painter.close()
-        super().close_down()
+        super().let_go()

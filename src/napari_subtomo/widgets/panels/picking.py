@@ -45,13 +45,12 @@ class PickingPanel(PickingForm):
         super().__init__()
         self._viewer = own_viewer(napari_viewer)
         self._hand = Hand()  # what it holds of the viewer
+        weakref.finalize(self, self._hand.drop)
         self._task: Task[Any] | None = None  # reading or writing
         self._search: Task[list[Unsaved]] | None = None
         self._filling = False  # values are being set to what is shown, not by the user
         self._written: set[Path] = set()  # folders that were saved to, which may be saved to again
         self._connect()
-        this, hand = weakref.ref(self), self._hand
-        self.destroyed.connect(lambda: _gone(this(), hand))
         self._fill()
         self._follow(view_of(self._viewer))
         self._look_for_unsaved()
@@ -191,7 +190,7 @@ class PickingPanel(PickingForm):
             self.status.warn("Still at work; try again in a moment.")
             return
         self.status.say(text)
-        task: Task[Any] = Task(function)
+        task: Task[Any] = Task(function, self)
         task.finished.connect(done)
         task.failed.connect(self.status.fail)
         self._task = task
@@ -242,7 +241,7 @@ class PickingPanel(PickingForm):
     def _look_for_unsaved(self) -> None:
         view = view_of(self._viewer)
         project = view.session.project if view is not None else None
-        search: Task[list[Unsaved]] = Task(lambda _: journal.find_unsaved(project) or journal.find_unsaved())
+        search: Task[list[Unsaved]] = Task(lambda _: journal.find_unsaved(project) or journal.find_unsaved(), self)
         search.finished.connect(self.recovery.offer)
         search.failed.connect(self.status.fail)
         self._search = search
@@ -276,25 +275,19 @@ class PickingPanel(PickingForm):
         self.release()
         super().closeEvent(event)
 
-    def release(self) -> None:
+    def let_go(self) -> None:
         """Stop listening, give keys, mouse and layers back."""
-        _gone(self, self._hand)
-
-
-def _gone(panel: PickingPanel | None, hand: Hand) -> None:
-    """The dock is closed, by itself or by napari, which deletes it without a word."""
-    picker = hand.picker
-    if panel is not None:
-        view_events.opened.disconnect(panel._view_opened, missing_ok=True)
-        panel._viewer.dims.events.disconnect(panel._dimensions_changed)
-        for task in (panel._task, panel._search):
+        picker = self._picker
+        self._hand.drop()
+        view_events.opened.disconnect(self._view_opened, missing_ok=True)
+        self._viewer.dims.events.disconnect(self._dimensions_changed)
+        for task in (self._task, self._search):
             if task is not None:
                 task.cancel()
         if picker is not None:
-            picker.changed.disconnect(panel._fill, missing_ok=True)
-            picker.failed.disconnect(panel._fail, missing_ok=True)
-            picker.view.editor.changed.disconnect(panel._fill, missing_ok=True)
-    hand.drop()
+            picker.changed.disconnect(self._fill, missing_ok=True)
+            picker.failed.disconnect(self._fail, missing_ok=True)
+            picker.view.editor.changed.disconnect(self._fill, missing_ok=True)
 
 
 def _some(n: int, what: str) -> str:

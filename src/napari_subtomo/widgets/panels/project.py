@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_subtomo.errors import SubtomoError
 from napari_subtomo.io.project import Project
@@ -19,6 +19,7 @@ from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.settings import settings
 from napari_subtomo.viewer.sources import Source, find_sources
 from napari_subtomo.viewer.view import ProjectView, open_session, own_viewer, view_events, view_of
+from napari_subtomo.widgets.dock import Dock
 from napari_subtomo.widgets.prefetch import Prefetch
 from napari_subtomo.widgets.project_form import ProjectForm
 from napari_subtomo.widgets.saver import Saver
@@ -32,7 +33,7 @@ NOTHING = "Open a project folder, a job folder, a STAR file or an MRC volume, or
 ENDINGS = "STAR files and volumes (*.star *.mrc *.rec *.map *.mrcs);;All files (*)"
 
 
-class ProjectPanel(QWidget):
+class ProjectPanel(Dock):
     """Shows the particles of a project on its tomograms.
 
     Parameters
@@ -83,9 +84,8 @@ class ProjectPanel(QWidget):
         view_events.opened.connect(self._view_opened)
         desk_of(self._viewer).produced.connect(self._list_sources)
         self._viewer.layers.events.inserted.connect(self._watch_arrows)
-        self.destroyed.connect(lambda: self._let_go())
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         """The dock is closed: its tasks stop, and it listens to nobody any more."""
         for worker in (self._opening, self._listing, self._neighbours):
             worker.close()

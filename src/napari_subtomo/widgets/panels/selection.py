@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QVBoxLayout
 
 from napari_subtomo.errors import FileMissingError, SubtomoError
 from napari_subtomo.io.project import Project
@@ -21,6 +19,7 @@ from napari_subtomo.viewer.view import ProjectView, own_viewer, view_events, vie
 from napari_subtomo.widgets.class_menu import class_menu
 from napari_subtomo.widgets.class_overlay import ClassOverlay
 from napari_subtomo.widgets.class_saving import ClassSaver
+from napari_subtomo.widgets.dock import Dock
 from napari_subtomo.widgets.selection_form import SelectionForm
 from napari_subtomo.widgets.showing import Stage
 from napari_subtomo.widgets.worker import Worker
@@ -33,7 +32,7 @@ NO_CLASSES = "There is no classification in this project yet: run one in the doc
 HINT = "Click the classes to keep; under the pointer a class lights up on the tomogram."
 
 
-class SelectionPanel(QWidget):
+class SelectionPanel(Dock):
     """Shows the classes of an iteration, lights up their particles, and saves the chosen ones.
 
     Parameters
@@ -81,9 +80,6 @@ class SelectionPanel(QWidget):
         view_events.opened.connect(self._view_opened)
         desk.iterated.connect(self._iterated)
         desk.produced.connect(self._produced)
-        workers = (self._reading, self._overlay.worker, self._layers, self._saver.worker, form.duplicates.worker)
-        this = weakref.ref(self)  # the connection must not keep the dock alive
-        self.destroyed.connect(lambda: _close(this(), workers))
 
     # --- what is there -------------------------------------------------------------------------------------------------------
 
@@ -147,6 +143,8 @@ class SelectionPanel(QWidget):
 
     def let_go(self) -> None:
         """Listen to nobody any more."""
+        for worker in (self._reading, self._overlay.worker, self._layers, self._saver.worker, self.form.duplicates.worker):
+            worker.close()
         desk = desk_of(self._viewer)
         view_events.opened.disconnect(self._view_opened, missing_ok=True)
         desk.iterated.disconnect(self._iterated, missing_ok=True)
@@ -267,11 +265,3 @@ class SelectionPanel(QWidget):
         """The menu of one class."""
         assert self.gallery is not None
         return class_menu(self, self.gallery, number, self._layers, self._viewer, self.save if self.choice.numbers else None)
-
-
-def _close(panel: SelectionPanel | None, workers: Iterable[Worker]) -> None:
-    """The widget is gone: stop what runs, and let the viewer's signals go (those of a panel that Python let go are gone already)."""
-    for worker in workers:
-        worker.close()
-    if panel is not None:
-        panel.let_go()

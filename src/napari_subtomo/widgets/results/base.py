@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -54,8 +53,6 @@ class ResultView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         self.setMinimumWidth(280)
-        # Not `destroyed`: where Python's collector deletes a removed dock, it has emptied the slots before that signal calls them.
-        weakref.finalize(self, _cancel, self._running)
 
     def show_job(self, folder: Path, project: Project) -> None:
         """Read a job folder and show it; while it is read the former content stays.
@@ -89,8 +86,8 @@ class ResultView(QWidget):
         if self._shown is None:
             self.status.say(f"Reading {job_title(self._folder, self._project)} …")
         number = next(self._numbers)
-        # Without a parent: it must outlive a view that is closed while its thread still emits a signal. Bound methods do not hold the view.
-        task: Task[_Outcome] = Task(partial(_work, number, partial(self._read, self._folder, self._project, **self._arguments())))
+        read = partial(self._read, self._folder, self._project, **self._arguments())
+        task: Task[_Outcome] = Task(partial(_work, number, read), self)
         task.finished.connect(self._finish)
         self._running["task"], self._current = task, number
         task.start()
