@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from helpers.small_project import SmallProject
 from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtGui import QColor, QPalette, QWheelEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPalette, QWheelEvent
 from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
 
 from napari_subtomo.errors import InputError
@@ -127,15 +127,16 @@ def test_the_mouse_reads_values_and_the_wheel_scrolls_the_dock(qtbot: Any, make:
     canvas = view.plot._canvas
     legend = view.plot.legend.text()
     place = canvas.mapFromScene(canvas.box.mapViewToScene(canvas.box.viewRect().center()))
-    qtbot.mouseMove(canvas.viewport(), place)
+    viewport = canvas.viewport()  # the event itself: where the real pointer is moved to, another window may lie
+    here, on_screen = QPoint(place).toPointF(), QPoint(viewport.mapToGlobal(place)).toPointF()
+    button, held, modifiers = Qt.MouseButton.NoButton, Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(viewport, QMouseEvent(QEvent.Type.MouseMove, here, on_screen, button, held, modifiers))
     qtbot.waitUntil(lambda: "iteration 1, class" in view.plot.legend.text())
     assert view.plot.legend.text().count("%") == 2  # that of the axis and that of the value
     canvas.leaveEvent(QEvent(QEvent.Type.Leave))
     assert view.plot.legend.text() == legend
     before = canvas.box.viewRange()
-    here = QPoint(place).toPointF()
-    modifiers, phase = Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
-    wheel = QWheelEvent(here, here, QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton, modifiers, phase, False)
+    wheel = QWheelEvent(here, here, QPoint(), QPoint(0, -120), held, modifiers, Qt.ScrollPhase.NoScrollPhase, False)
     canvas.wheelEvent(wheel)
     assert not wheel.isAccepted() and canvas.box.viewRange() == before
 
