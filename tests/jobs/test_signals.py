@@ -23,7 +23,12 @@ WORDS = ["count", "--steps", "40", "--sleep", "0.05", "-o", "out"]
 @contextmanager
 def started(program: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The program, once it has counted to 3."""
-    process = subprocess.Popen([sys.executable, str(program), *WORDS], cwd=folder, stderr=subprocess.PIPE, text=True)
+    # A shell starts programs in the background with Ctrl+C ignored, and they pass that on.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen([sys.executable, str(program), *WORDS], cwd=folder, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, former)
     follower = Follower(folder / "out")
     deadline = time.monotonic() + 60
     try:
