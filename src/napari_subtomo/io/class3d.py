@@ -21,6 +21,7 @@ from napari_subtomo.io.class3d_model import coarse_order, directions, model_bloc
 from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder
+from napari_subtomo.io.relion_optimiser import OPTIMISER_SETTINGS
 from napari_subtomo.io.star import VERSION_COMMENT, StarBlock, read_star, write_star
 from napari_subtomo.options.classify import ClassifyOptions
 
@@ -140,7 +141,7 @@ def _optimiser(
     """RELION's settings, in its order; those that do not apply keep the value that says so."""
     it, project = classes.iteration, folder.project
     flag = {True: 1, False: 0}
-    values: dict[str, Any] = dict(r.OPTIMISER_SETTINGS)
+    values: dict[str, Any] = dict(OPTIMISER_SETTINGS)
     values |= {
         r.OUTPUT_ROOT_NAME: folder.name(ROOT),
         r.MODEL_STAR_FILE: folder.name(iteration_file(it, "model")),

@@ -1,4 +1,4 @@
-"""RELION's column and table names: the only place where an `rln…` name is spelt."""
+"""RELION's column and table names: the only place where an `rln…` name is spelt (`relion_optimiser` completes a table of settings)."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ TOMO_RECONSTRUCTED_HALF2 = "rlnTomoReconstructedTomogramHalf2"
 TOMO_RECONSTRUCTED_DENOISED = "rlnTomoReconstructedTomogramDenoised"  # what files hold
 TOMO_DENOISED = "rlnTomoDenoisedTomogram"  # what RELION's label list holds
 TOMO_DEFOCUS_SLOPE = "rlnTomoDefocusSlope"
+CTF_BFACTOR_PER_DOSE = "rlnCtfBfactorPerElectronDose"
+TOMO_DEFORMATION_GRID = ("rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY")
+TOMO_TILT_SERIES_NAME = "rlnTomoTiltSeriesName"  # RELION 4: one stack a tomogram
 
 # --- tilt series ----------------------------------------------------------------------------------------------------------
 MICROGRAPH_NAME = "rlnMicrographName"
@@ -53,6 +56,7 @@ DEFOCUS_ANGLE = "rlnDefocusAngle"
 PHASE_SHIFT = "rlnPhaseShift"
 CTF_SCALE_FACTOR = "rlnCtfScalefactor"
 CTF_BFACTOR = "rlnCtfBfactor"
+TOMO_DEFORMATION_COEFFICIENTS = "rlnTomoDeformationCoefficients"
 
 # --- particles: general and optics ----------------------------------------------------------------------------------------
 ARE_2D_STACKS = "rlnTomoSubTomosAre2DStacks"
@@ -64,6 +68,10 @@ IMAGE_SIZE = "rlnImageSize"
 IMAGE_DIMENSIONALITY = "rlnImageDimensionality"
 CTF_PREMULTIPLIED = "rlnCtfDataAreCtfPremultiplied"
 CTF_CORRECTED = "rlnCtfDataAreCtfCorrected"
+BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
+ODD_ZERNIKE = "rlnOddZernike"
+EVEN_ZERNIKE = "rlnEvenZernike"
+MAGNIFICATION_MATRIX = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 PIXEL_SIZE = "rlnPixelSize"
 DETECTOR_PIXEL_SIZE = "rlnDetectorPixelSize"
 MAGNIFICATION = "rlnMagnification"
@@ -107,6 +115,9 @@ NORM_CORRECTION = "rlnNormCorrection"
 LOG_LIKELI_CONTRIBUTION = "rlnLogLikeliContribution"
 MAX_VALUE_PROB_DISTRIBUTION = "rlnMaxValueProbDistribution"
 NR_OF_SIGNIFICANT_SAMPLES = "rlnNrOfSignificantSamples"
+
+# --- motion.star ----------------------------------------------------------------------------------------------------------
+PARTICLE_NUMBER = "rlnParticleNumber"
 
 # --- annotations of the picker --------------------------------------------------------------------------------------------
 SPHERE_RADIUS = "rlnSphereRadius"
@@ -272,112 +283,6 @@ SMALLEST_CHANGES_CLASSES = "rlnSmallestChangesClasses"
 DO_CORRECT_SCALE = "rlnDoCorrectScale"
 DO_CORRECT_CTF = "rlnDoCorrectCtf"
 DO_IGNORE_CTF_UNTIL_FIRST_PEAK = "rlnDoIgnoreCtfUntilFirstPeak"
-
-# --- optimiser: every setting RELION 5 writes, in its order, with the value of a setting that does not apply here -----------
-OPTIMISER_SETTINGS: dict[str, str] = {
-    OUTPUT_ROOT_NAME: "Class3D_3d/run",
-    MODEL_STAR_FILE: "Class3D_3d/run_it004_model.star",
-    EXPERIMENTAL_DATA_STAR_FILE: "Class3D_3d/run_it004_data.star",
-    TOMO_TOMOGRAMS_FILE: "tomograms.star",
-    TOMO_TRAJECTORIES_FILE: "",
-    ORIENT_SAMPLING_STAR_FILE: "Class3D_3d/run_it004_sampling.star",
-    CURRENT_ITERATION: "4",
-    NUMBER_OF_ITERATIONS: "4",
-    "rlnDoSplitRandomHalves": "0",
-    "rlnJoinHalvesUntilThisResolution": "-1.00000",
-    "rlnAdaptiveOversampleOrder": "1",
-    "rlnAdaptiveOversampleFraction": "0.999000",
-    RANDOM_SEED: "1",
-    PARTICLE_DIAMETER: "260.000000",
-    WIDTH_MASK_EDGE: "5",
-    DO_ZERO_MASK: "1",
-    "rlnDoSolventFlattening": "1",
-    "rlnDoSolventFscCorrection": "0",
-    SOLVENT_MASK_NAME: "None",
-    "rlnSolventMask2Name": "None",
-    "rlnBodyStarFile": "None",
-    "rlnTauSpectrumName": "None",
-    "rlnMaximumCoarseImageSize": "-1",
-    HIGHRES_LIMIT_EXPECTATION: "-1.00000",
-    "rlnLowresLimitExpectation": "-1.00000",
-    "rlnIncrementImageSize": "10",
-    "rlnDoMapEstimation": "1",
-    "rlnDoFastSubsetOptimisation": "0",
-    "rlnDoExternalReconstruct": "0",
-    "rlnDoBlush": "0",
-    "rlnBlushNoSpectralTrailing": "0",
-    "rlnDoGradientRefine": "0",
-    "rlnDoStochasticGradientDescent": "0",
-    "rlnGradEmIters": "0",
-    "rlnGradHasConverged": "0",
-    "rlnGradCurrentStepsize": "0.000000",
-    "rlnGradSubsetOrder": "0",
-    "rlnGradSuspendFinerSamplingIter": "-1",
-    "rlnGradSuspendLocalSamplingIter": "-1",
-    "rlnSgdInitialIterationsFraction": "0.300000",
-    "rlnSgdFinalIterationsFraction": "0.200000",
-    "rlnSgdMinimumResolution": "20.000000",
-    "rlnSgdInitialResolution": "-1.00000",
-    "rlnSgdFinalResolution": "-1.00000",
-    "rlnSgdInitialSubsetSize": "-1",
-    "rlnSgdFinalSubsetSize": "-1",
-    "rlnSgdMuFactor": "0.000000",
-    "rlnSgdSkipAnneal": "0",
-    "rlnSgdClassInactivityThreshold": "0.000000",
-    "rlnSgdSubsetSize": "-1",
-    "rlnSgdWriteEverySubset": "10",
-    "rlnSgdStepsize": "-1.00000",
-    "rlnSgdStepsizeScheme": "",
-    "rlnTau2FudgeScheme": "",
-    "rlnTau2FudgeArg": "1.000000",
-    "rlnMaximumSignificantPoses": "-1",
-    "rlnDoAutoRefine": "0",
-    "rlnDoAutoSampling": "0",
-    "rlnAutoLocalSearchesHealpixOrder": "4",
-    "rlnNumberOfIterWithoutResolutionGain": "0",
-    BEST_RESOLUTION_THUS_FAR: "0.000000",
-    "rlnNumberOfIterWithoutChangingAssignments": "0",
-    DO_SKIP_ALIGN: "0",
-    "rlnDoSkipRotate": "0",
-    OVERALL_ACCURACY_ROTATIONS: "999.000000",
-    OVERALL_ACCURACY_TRANSLATIONS_ANGST: "999.000000",
-    CHANGES_OPTIMAL_ORIENTATIONS: "4.507872",
-    CHANGES_OPTIMAL_OFFSETS: "6.350645",
-    CHANGES_OPTIMAL_CLASSES: "0.000000",
-    SMALLEST_CHANGES_ORIENTATIONS: "999.000000",
-    SMALLEST_CHANGES_OFFSETS: "999.000000",
-    SMALLEST_CHANGES_CLASSES: "9999999",
-    "rlnLocalSymmetryFile": "None",
-    "rlnDoHelicalRefine": "0",
-    "rlnIgnoreHelicalSymmetry": "0",
-    "rlnFourierMask": "None",
-    "rlnHelicalTwistInitial": "0.000000",
-    "rlnHelicalRiseInitial": "0.000000",
-    "rlnHelicalCentralProportion": "0.300000",
-    "rlnNrHelicalNStart": "1",
-    "rlnHelicalMaskTubeInnerDiameter": "-1.00000",
-    "rlnHelicalMaskTubeOuterDiameter": "-1.00000",
-    "rlnHelicalSymmetryLocalRefinement": "0",
-    "rlnHelicalSigmaDistance": "-1.00000",
-    "rlnHelicalKeepTiltPriorFixed": "0",
-    "rlnHasConverged": "0",
-    "rlnHasHighFscAtResolLimit": "0",
-    "rlnHasLargeSizeIncreaseIterationsAgo": "0",
-    "rlnDoCorrectNorm": "0",
-    DO_CORRECT_SCALE: "0",
-    DO_CORRECT_CTF: "1",
-    "rlnDoCenterClasses": "0",
-    DO_IGNORE_CTF_UNTIL_FIRST_PEAK: "0",
-    "rlnCtfDataArePhaseFlipped": "0",
-    "rlnDoOnlyFlipCtfPhases": "0",
-    "rlnRefsAreCtfCorrected": "1",
-    "rlnFixSigmaNoiseEstimates": "0",
-    "rlnFixSigmaOffsetEstimates": "0",
-    "rlnMaxNumberOfPooledParticles": "20",
-    "rlnOffsetRangeX": "-1.00000",
-    "rlnOffsetRangeY": "-1.00000",
-    "rlnOffsetRangeZ": "-1.00000",
-}
 
 # --- columns of our own, kept by RELION's programs ------------------------------------------------------------------------
 LOG_EVIDENCE = "subtomoLogEvidenceRatio"  # log evidence of "a particle" against "nothing there"

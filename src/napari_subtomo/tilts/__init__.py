@@ -1,0 +1,1 @@
+"""Particles in the images of a tilt series."""
