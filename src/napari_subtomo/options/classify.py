@@ -93,10 +93,13 @@ class EMOptions(InputOptions):
         5.0, "Search radius about the input position.", title="Offset search range", unit="px", group="Sampling", ge=0
     )
     offset_step: float = option(1.0, "Step of the offset search.", title="Offset search step", unit="px", group="Sampling", gt=0)
-    fixed_sampling: bool = option(False, "Keep the angular and offset steps as given at every resolution.", group="Sampling")
+    fixed_sampling: bool = option(
+        False, "Keep the angular and offset steps as given at every resolution.", title="Fixed sampling?", group="Sampling"
+    )
     folds: int = option(
         5,
         "A particle is compared with class differences made without its own fold; 1: with everything (RELION's way).",
+        title="Number of folds",
         group="Optimisation",
         ge=1,
         le=20,
@@ -105,9 +108,10 @@ class EMOptions(InputOptions):
         -1.0,
         "Factor on the noise variance in the E-step that accounts for noise correlated between Fourier voxels; "
         "-1: measured at every iteration.",
+        title="Noise temperature",
         group="Optimisation",
     )
-    device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Use GPU acceleration?", group="Compute")
+    device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Which GPUs to use", group="Compute")
     threads: int = option(2, "CPU threads.", title="Number of threads", group="Compute", ge=1)
     seed: int = option(1, "Random seed.", title="Random seed", group="Compute", ge=0)
 
@@ -123,23 +127,36 @@ class ClassifyOptions(EMOptions):
         1.0, "Larger: more fine detail and more noise in the classes.", title="Regularisation parameter T", group="Optimisation", gt=0
     )
     empty_class: bool = option(
-        True, "An extra class without density takes false picks; its number follows the last real class.", group="Optimisation"
+        True,
+        "An extra class without density takes false picks; its number follows the last real class.",
+        title="Empty class for false picks?",
+        group="Optimisation",
     )
     start: Literal["leave-one-out", "random"] = option(
         "leave-one-out",
         "How classes begin from one reference: leave-one-out clustering at the poses of a common average, or RELION's random assignment.",
+        title="How classes begin",
         group="Optimisation",
     )
     shrink_to: Literal["consensus", "own"] = option(
         "consensus",
         "What the references of the E-step are regularised towards: the common average, or zero (RELION's way).",
+        title="Regularise classes towards",
         group="Optimisation",
     )
     consensus_iterations: int = option(
-        5, "Iterations with one common class before the classes begin (start leave-one-out).", group="Optimisation", ge=1
+        5,
+        "Iterations with one common class before the classes begin (start leave-one-out).",
+        title="Common iterations before",
+        group="Optimisation",
+        ge=1,
     )
     restarts: int = option(
-        8, "Random starts of the leave-one-out clustering; the partition most of them agree on is taken.", group="Optimisation", ge=1
+        8,
+        "Random starts of the leave-one-out clustering; the partition most of them agree on is taken.",
+        title="Random starts of the clustering",
+        group="Optimisation",
+        ge=1,
     )
 
     @model_validator(mode="after")

@@ -62,7 +62,7 @@ class ExtractOptions(InputOptions):
         title="Write output in float16?",
         group="I/O",
     )
-    device: str = option("cpu", "Where to compute: auto, cpu, or cuda:N.", title="Use GPU acceleration?", group="Compute")
+    device: str = option("cpu", "Where to compute: auto, cpu, or cuda:N.", title="Which GPUs to use", group="Compute")
     threads: int = option(2, "CPU threads.", title="Number of threads", group="Compute", ge=1)
 
     @model_validator(mode="after")

@@ -34,6 +34,7 @@ class ReconstructOptions(InputOptions):
         None,
         "For particles that RELION extracted as 3D pseudo-subtomograms: the box before cropping; divides by the sinc² that trilinear "
         "back-projection left over it, which weakens density far from the centre.",
+        title="Box before cropping",
         unit="px",
         group="Average",
         ge=8,
@@ -45,7 +46,7 @@ class ReconstructOptions(InputOptions):
         group="Average",
     )
     seed: int = option(1, "Random seed of the half sets where the particles have none.", title="Random seed", group="Compute", ge=0)
-    device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Use GPU acceleration?", group="Compute")
+    device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Which GPUs to use", group="Compute")
     threads: int = option(2, "CPU threads.", title="Number of threads", group="Compute", ge=1)
 
     @field_validator("symmetry")
