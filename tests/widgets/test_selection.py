@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shlex
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QDialog, QTableWidget
 
+from napari_subtomo import duplicates
 from napari_subtomo.cli.main import main
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.particles import read_particles
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.load import load_session
+from napari_subtomo.viewer.saving import save_annotations
 from napari_subtomo.viewer.view import open_session, view_events, view_of
 from napari_subtomo.widgets.gallery import CHECKED, NUMBER
 from napari_subtomo.widgets.panels.selection import NO_CLASSES, SelectionPanel
@@ -453,6 +456,35 @@ def test_removing_runs_the_job_and_shows_what_stays(qtbot: Any, selection: Any, 
     assert view.session.title == "Select/job006"
     assert desk_of(selection._viewer).latest("particles", "remove-duplicates") == project.root / "Select" / "job006" / "particles.star"
     assert not box.previewing
+
+
+def test_what_is_saved_during_a_preview_is_the_selection_itself(qtbot: Any, selection: Any, tmp_path: Path) -> None:
+    selection.form.duplicates.preview_button.click()
+    settle(qtbot, selection)
+    session = view_of(selection._viewer).session
+    assert session.totals()[0] < 8
+    save_annotations(session, tmp_path / "saved")
+    assert read_particles(tmp_path / "saved" / "particles.star").n == 8
+
+
+def test_removing_duplicates_can_be_cancelled(qtbot: Any, selection: Any, project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = threading.Event()
+
+    def endless(options: Any, folder: Any, reporter: Any) -> Any:
+        while True:
+            entered.set()
+            reporter.check()
+
+    monkeypatch.setattr(duplicates, "run", endless)
+    box = selection.form.duplicates
+    box.remove_button.click()
+    assert entered.wait(5)
+    assert box.remove_button.text() == "Cancel"
+    box.remove_button.click()
+    settle(qtbot, selection)
+    assert selection.status.text() == "Cancelled."
+    assert box.remove_button.text() == "Remove duplicates"
+    assert (project.root / "Select" / "job006" / "RELION_JOB_EXIT_ABORTED").exists()
 
 
 def test_a_choice_that_was_not_saved_has_no_duplicates_to_remove(qtbot: Any, loaded: Any) -> None:

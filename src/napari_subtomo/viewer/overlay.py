@@ -137,10 +137,10 @@ def resolve(session: Session, former: OverlayState | None = None) -> OverlayStat
     geometry = former.geometry if former is not None and former.geometry.fits(session) else _geometry(session)
     colours = former.colours if former is not None and _same_colours(session, former.session) else None
     if colours is None:
-        colours = particle_colours(session.table, session.kept, session.colour_by)
+        colours = particle_colours(session.table, session.drawn, session.colour_by)
     table, rows = session.table, geometry.rows
-    still = former is not None and former.geometry is geometry and former.session.kept is session.kept  # nothing but the looks differ
-    kept = former.kept if still and former is not None else session.kept[rows]
+    still = former is not None and former.geometry is geometry and former.session.drawn is session.drawn  # nothing but the looks differ
+    kept = former.kept if still and former is not None else session.drawn[rows]
     diameter = session.diameter / geometry.voxel_size
     pointing = kept & np.isfinite(geometry.axes_zyx[:, 0])
     if still and former is not None and former.session.diameter == session.diameter:
@@ -169,7 +169,7 @@ def resolve(session: Session, former: OverlayState | None = None) -> OverlayStat
 
 
 def _same_colours(session: Session, former: Session) -> bool:
-    return session.table is former.table and session.kept is former.kept and session.colour_by == former.colour_by
+    return session.table is former.table and session.drawn is former.drawn and session.colour_by == former.colour_by
 
 
 def _geometry(session: Session) -> Geometry:
@@ -210,7 +210,7 @@ def _features(table: ParticleTable, rows: IntArray, kept: npt.NDArray[np.bool_])
 def _legend(session: Session, colours: ParticleColours) -> tuple[LegendEntry, ...]:
     """Kept particles of each colour here and in all tomograms, then the rejected ones."""
     names, places = session.table.places
-    living = session.table.alive & session.kept
+    living = session.table.alive & session.drawn
     here = living & (places == names.index(session.shown)) if session.shown in names else np.zeros(len(living), dtype=bool)
     legend = [LegendEntry(key.label, key.colour, int((key.mask & here).sum()), int((key.mask & living).sum())) for key in colours.keys]
     _, rejected = session.totals()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +39,8 @@ class Session:
         Particles of all sets, with what was moved, added and deleted by hand.
     kept : ndarray of bool, shape (n,)
         The selection: True for kept particles, False for rejected ones.
+    marked : ndarray of bool or None
+        Particles that are drawn and counted as rejected while a preview is on; saving knows nothing of it.
     shown : str
         Name of the tomogram shown; "" when there is none.
     colour_by : str
@@ -69,6 +72,7 @@ class Session:
     sets: tuple[ParticleSet, ...] = ()
     table: ParticleTable = field(default_factory=ParticleTable.empty)
     kept: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    marked: npt.NDArray[np.bool_] | None = None
     shown: str = ""
     colour_by: str = CLASS_NUMBER
     hover_class: int | None = None
@@ -125,6 +129,16 @@ class Session:
         """Whether particles were, spheres aside."""
         return self.table is not self.saved and (self.saved is not None or len(self.table) > 0)
 
+    @cached_property
+    def drawn(self) -> npt.NDArray[np.bool_]:
+        """Particles that are drawn as kept: the selection, without those marked by a preview. Shape (n,)."""
+        if self.marked is None:
+            return self.kept
+        drawn = self.kept.copy()
+        together = min(len(drawn), len(self.marked))  # added by hand since, or taken back
+        drawn[:together] &= ~self.marked[:together]
+        return drawn
+
     def counts(self, name: str) -> tuple[int, int]:
         """Kept and rejected particles of one tomogram."""
         return self.all_counts().get(name, (0, 0))
@@ -133,10 +147,10 @@ class Session:
         """Kept and rejected particles of every tomogram that holds particles."""
         names, places = self.table.places
         living = np.bincount(places[self.table.alive], minlength=len(names)).tolist()
-        kept = np.bincount(places[self.table.alive & self.kept], minlength=len(names)).tolist()
+        kept = np.bincount(places[self.table.alive & self.drawn], minlength=len(names)).tolist()
         return {name: (keep, alive - keep) for name, keep, alive in zip(names, kept, living, strict=True)}
 
     def totals(self) -> tuple[int, int]:
         """Kept and rejected particles of all tomograms."""
-        kept = int((self.kept & self.table.alive).sum())
+        kept = int((self.drawn & self.table.alive).sum())
         return kept, int(self.table.alive.sum()) - kept

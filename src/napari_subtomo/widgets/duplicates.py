@@ -23,7 +23,7 @@ from napari_subtomo.widgets.status import StatusLine
 from napari_subtomo.widgets.worker import Worker
 
 FIRST_STAYS = "– (the first in the file stays)"
-JOB = "remove-duplicates"
+JOB, REMOVE = "remove-duplicates", "Remove duplicates"
 
 
 class DuplicatesBox(QWidget):
@@ -44,7 +44,7 @@ class DuplicatesBox(QWidget):
         self.worker = Worker(status, self._busy)
         self._scores: list[str] = []
         self._sets: Any = None
-        self._marked: tuple[Any, Any, Any] | None = None  # sets, kept before, kept while the preview is on
+        self._marked: Any = None  # the particles marked on the tomogram while the preview is on
         self._build()
 
     def _build(self) -> None:
@@ -62,7 +62,7 @@ class DuplicatesBox(QWidget):
         self.preview_button = QPushButton("Preview")
         self.preview_button.setCheckable(True)
         self.preview_button.setToolTip("Mark on the tomogram those that would go, as rejected; nothing is written")
-        self.remove_button = QPushButton("Remove duplicates")
+        self.remove_button = QPushButton(REMOVE)
         self.remove_button.setToolTip("Run the job remove-duplicates on the selection shown, and show what stays")
         self.copy_button = QPushButton("Copy as command")
         self.copy_button.setToolTip("Copy the command line that does the same")
@@ -140,10 +140,8 @@ class DuplicatesBox(QWidget):
         if view is None or view.session.sets is not asked.sets or len(view.session.table) != len(marks.removed):
             self.preview_button.setChecked(False)
             return
-        former = view.session.kept
-        kept = former & ~marks.removed
-        view.update(kept=kept)
-        self._marked = (asked.sets, former, kept)
+        self._marked = marks.removed
+        view.update(marked=marks.removed)
         self.preview_button.setChecked(True)
         self._say(f"{marks.sentence} They are drawn as rejected; nothing is written.")
 
@@ -153,10 +151,14 @@ class DuplicatesBox(QWidget):
         self.preview_button.setChecked(False)
         self._say("")
         view = self._stage.view
-        if marked is not None and view is not None and view.session.sets is marked[0] and view.session.kept is marked[2]:
-            view.update(kept=marked[1])
+        if marked is not None and view is not None and view.session.marked is marked:
+            view.update(marked=None)
 
     def _remove(self) -> None:
+        """Run the job; while anything runs, stop it."""
+        if self.worker.running:
+            self.worker.cancel()
+            return
         asked = self._asked()
         if asked is None:
             return
@@ -194,8 +196,8 @@ class DuplicatesBox(QWidget):
         self._status.fail(error)
 
     def _busy(self) -> None:
-        for button in (self.preview_button, self.remove_button):
-            button.setEnabled(not self.worker.running)
+        self.preview_button.setEnabled(not self.worker.running)
+        self.remove_button.setText("Cancel" if self.worker.running else REMOVE)
         self.preview_button.setChecked(self.previewing)
 
 
