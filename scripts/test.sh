@@ -23,5 +23,6 @@ else
     # Without these libraries not even napari's and Qt's own pytest plugins can be imported.
     set -- "$venv/bin/python" -m pytest -p no:napari -p no:pytest-qt --ignore=tests/viewer --ignore=tests/widgets -m "not gui" "$@"
 fi
-"$@" -n auto --maxprocesses 4 --dist loadgroup || status=1
+# A test that hangs is stopped and says where.
+"$@" -n auto --maxprocesses 4 --dist loadgroup --timeout 600 || status=1
 exit "$status"
