@@ -240,7 +240,7 @@ def test_a_reference_of_another_box_and_pixel_is_resampled_and_said(project: Pat
     write_mrc(project / "other.mrc", fourier_crop(larger, 20), PIXEL * 24 / 20)
     listener = Listener()
     folder, _ = em_files.classify(project, world, "Class3D/resized", listener, reference=project / "other.mrc", iterations=LAST)
-    assert any("other.mrc resampled from box 20 at 12 Å to box 16 at 10 Å" in text for text in listener.messages)
+    assert any("other.mrc resampled from 20 px at 12 Å to 16 px at 10 Å" in text for text in listener.messages)
     np.testing.assert_array_equal(particles(folder).class_numbers, particles(plain).class_numbers)
     first, same = read_mrc(folder.file("run_it000_class001.mrc")), read_mrc(plain.file("run_it000_class001.mrc"))
     assert np.corrcoef(first.ravel(), same.ravel())[0, 1] > 0.99
@@ -305,6 +305,16 @@ def other_box(root: Path) -> dict[str, Any]:
     return {"reference": root / "box20.mrc", "resize_reference": False}
 
 
+def reference_of_an_unset_header(root: Path) -> dict[str, Any]:
+    write_mrc(root / "unset.mrc", np.ones((16, 16, 16)), 1.0)
+    return {"reference": root / "unset.mrc"}  # allowed to be resampled, but of which scale?
+
+
+def mask_of_another_scale(root: Path) -> dict[str, Any]:
+    write_mrc(root / "mask.mrc", np.ones((16, 16, 16)), 10.1)
+    return {"solvent_mask": root / "mask.mrc"}
+
+
 def three_references(root: Path) -> dict[str, Any]:
     write_star(root / "three.star", [StarBlock.loop("", {r.REFERENCE_IMAGE: ["reference.mrc"] * 3})])
     return {"reference": root / "three.star"}
@@ -365,11 +375,19 @@ REFUSED: list[tuple[Callable[[Path], dict[str, Any]], str]] = [
     (nan_reference, r"Expected finite values in .*bad\.mrc, found 1 NaN or infinite"),
     (flat_reference, r"Expected a reference with density inside the mask, found an empty one in .*flat\.mrc"),
     (oblong_reference, r"Expected a cubic reference map, found shape \(16, 16, 12\)"),
-    (other_box, r"Expected a reference of box 16 at 10 Å, found box 20 at 10 Å .*--resize-reference"),
+    (
+        other_box,
+        r"Expected a reference of 16 px at 10 Å, .*found 20 px at 10 Å .*box20\.mrc --box-size 16 --pixel-size 10`.*--resize-reference",
+    ),
+    (reference_of_an_unset_header, r"found 16 px at 1 Å .*or correct its header, .*--input-pixel-size 10`"),
+    (mask_of_another_scale, r"Expected a mask of 16 px at 10 Å, as the particles have, found 16 px at 10\.1 Å"),
     (three_references, r"Expected one reference or 2, one per class, found 3"),
     (no_references, r"Expected a table with a column rlnReferenceImage .*found none"),
-    (mask_of_another_box, r"Expected a mask of box 16 with values 0 to 1, found shape \(20, 20, 20\)"),
-    (mask_that_is_none, r"Expected a mask of box 16 with values 0 to 1, .* values 5 to 5"),
+    (
+        mask_of_another_box,
+        r"Expected a mask of 16 px at 10 Å, .* found 20 px at 10 Å .*resize-map .* --mask --box-size 16 --pixel-size 10`",
+    ),
+    (mask_that_is_none, r"Expected a mask with values 0 to 1, found 5 to 5"),
     (mask_beyond_the_box, r"Expected a mask diameter of at most the box, 160 Å, found 170 Å"),
     (no_particles, r"Expected at least one particle, found none in .*none\.star"),
     (missing_image, r"Particle .* \(row 7\): Expected the MRC file .*7_data\.mrc, found nothing there"),

@@ -169,8 +169,13 @@ def test_a_mask_adds_the_corrected_curve(lab: SimpleNamespace, noisy: Any, job: 
     assert masked[3:8].mean() > unmasked[3:8].mean()
     assert np.allclose(masked[:3], corrected[:3])
     write_mrc(mask, soft_sphere(20, 8, 3), lab.voxel)
-    with pytest.raises(GeometryError, match=r"mask of 24 voxels .* found shape \(20, 20, 20\)"):
+    with pytest.raises(GeometryError, match=r"mask of 24 px at 8 Å.* found 20 px at 8 Å .* --box-size 24 --pixel-size 8`"):
         run(options(job, mask=mask), job, Silent())
+    write_mrc(mask, soft_sphere(24, 8, 3), 1.01 * lab.voxel)
+    with pytest.raises(GeometryError, match=r"found 24 px at 8\.08 Å"):
+        run(options(job, mask=mask), job, Silent())
+    write_mrc(mask, soft_sphere(24, 8, 3), 1.0003 * lab.voxel)  # what four digits of a pixel size may be off
+    assert run(options(job, mask=mask), job, Silent()).outputs["fsc"].is_file()
 
 
 def test_a_cropped_map_keeps_its_centre(lab: SimpleNamespace, noisy: Any, job: JobFolder) -> None:

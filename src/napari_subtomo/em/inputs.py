@@ -15,7 +15,7 @@ from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.prepare import Load, Statistics3D, prepare
 from napari_subtomo.errors import GeometryError, InputError, OptionError
 from napari_subtomo.geometry.symmetry import symmetry_matrices
-from napari_subtomo.io.mrc import mrc_header, read_mrc, require_finite
+from napari_subtomo.io.maps import UNSET, misfit, read_fitting, read_map
 from napari_subtomo.io.optimisation import user_path
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
@@ -23,8 +23,9 @@ from napari_subtomo.io.relion import COORDINATES, REFERENCE_IMAGE
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
 from napari_subtomo.numerics.backend import resolve_device
-from napari_subtomo.numerics.fourier import fourier_crop, lowpass, resize_centred
+from napari_subtomo.numerics.fourier import lowpass, resize_centred
 from napari_subtomo.numerics.masks import soft_sphere
+from napari_subtomo.numerics.rescale import rescale, same_pixel_size
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
@@ -67,29 +68,30 @@ def read_reference(path: Path, project: Project, box: int, pixel_size: float, re
 
 
 def _on_grid(path: Path, box: int, pixel_size: float, resize: bool, reporter: Reporter) -> npt.NDArray[np.float32]:
-    """A map resampled and reboxed to the particles' grid if need be."""
-    header, volume = mrc_header(path), read_mrc(path)
-    require_finite(volume, path)
-    if volume.ndim != 3 or len(set(volume.shape)) != 1:
-        raise GeometryError(f"Expected a cubic reference map, found shape {volume.shape} in {path}; crop or pad it to a cube.")
-    voxel = header.voxel_size or pixel_size
-    same_pixel = abs(voxel - pixel_size) < 1e-3 * pixel_size
-    if same_pixel and volume.shape[0] == box:
-        return volume
-    if not resize:
-        raise GeometryError(
-            f"Expected a reference of box {box} at {pixel_size:g} Å, found box {volume.shape[0]} at {voxel:g} Å in {path}; "
-            "resample it, or allow --resize-reference."
-        )
-    if not same_pixel:
-        new = 2 * max(1, round(volume.shape[0] * voxel / pixel_size / 2))
-        volume = np.asarray(fourier_crop(volume, new), dtype=np.float32)
-    reporter.message(f"Reference {path.name} resampled from box {header.shape[0]} at {voxel:g} Å to box {box} at {pixel_size:g} Å.")
-    return np.asarray(resize_centred(volume, box), dtype=np.float32)
+    """A map on the particles' grid: as it is, or resampled and reboxed where that is allowed and its pixel size is known."""
+    found = read_map(path)
+    shape, voxel = found.volume.shape, found.pixel_size
+    if len(set(shape)) != 1:
+        raise GeometryError(f"Expected a cubic reference map, found shape {shape} in {path}; crop or pad it to a cube.")
+    if found.fits(box, pixel_size):
+        if voxel is None:
+            reporter.warn(f"The reference {path.name} has no pixel size in its header: {pixel_size:g} Å is assumed, that of the particles.")
+        elif abs(voxel - pixel_size) > 1e-6 * pixel_size:
+            reporter.message(f"The pixel of the reference {path.name}, {voxel:.6g} Å, counts as that of the particles, {pixel_size:.6g} Å.")
+        return found.volume
+    # a header that was never filled in looks like a map of another scale: that is for the user to decide
+    unset = voxel is None or (abs(voxel - UNSET) < 1e-6 and shape[0] == box)
+    if not resize or unset:
+        raise misfit(found, "reference", box, pixel_size, also="" if unset else ", or allow --resize-reference")
+    assert voxel is not None
+    same = same_pixel_size(voxel, pixel_size)
+    volume = resize_centred(found.volume, box) if same else rescale(found.volume, pixel_size / voxel, box)
+    reporter.message(f"Reference {path.name} resampled from {found.grid} to {box} px at {pixel_size:g} Å (--resize-reference).")
+    return np.asarray(volume, dtype=np.float32)
 
 
 def read_mask(path: Path | None, box: int, pixel_size: float, diameter: float) -> npt.NDArray[np.float32]:
-    """The mask of the references: a file, or a soft sphere."""
+    """The mask of the references: a file on the particles' grid, or a soft sphere."""
     if path is None:
         if diameter > box * pixel_size:
             raise OptionError(
@@ -97,13 +99,9 @@ def read_mask(path: Path | None, box: int, pixel_size: float, diameter: float) -
                 "use a smaller mask or a larger box."
             )
         return soft_sphere(box, diameter / 2 / pixel_size, MASK_EDGE_PX)
-    mask = read_mrc(path)
-    require_finite(mask, path)
-    if mask.shape != (box,) * 3 or mask.min() < -1e-3 or mask.max() > 1 + 1e-3:
-        raise GeometryError(
-            f"Expected a mask of box {box} with values 0 to 1, found shape {mask.shape} with values {mask.min():g} to {mask.max():g} "
-            f"in {path}."
-        )
+    mask = read_fitting(path, "mask", box, pixel_size, mask=True).volume
+    if mask.min() < -1e-3 or mask.max() > 1 + 1e-3:
+        raise GeometryError(f"Expected a mask with values 0 to 1, found {mask.min():g} to {mask.max():g} in {path}.")
     return mask
 
 

@@ -12,7 +12,8 @@ from napari_subtomo.data.result import JobResult
 from napari_subtomo.errors import GeometryError
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.io import relion
-from napari_subtomo.io.mrc import read_mrc, require_finite, write_mrc
+from napari_subtomo.io.maps import read_fitting
+from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.io.optimisation import resolve_inputs, user_path
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder
@@ -53,7 +54,7 @@ def run(options: ReconstructOptions, folder: JobFolder, reporter: Reporter) -> J
     box = source.box if options.crop_size is None else options.crop_size
     if box > source.box:
         raise GeometryError(f"Expected a cropped box of at most {source.box} px, the box of the particles, found {box}.")
-    mask = None if options.mask is None else _read_mask(user_path(options.mask, folder.project), box)
+    mask = None if options.mask is None else _read_mask(options.mask, folder, box, source.pixel_size)
     halves = choose_halves(particles, options.seed)
     device = resolve_device(options.device)
     reporter.message(f"{source.n} particles, box {source.box} px of {source.pixel_size:g} Å, symmetry {options.symmetry}, on {device}")
@@ -139,12 +140,9 @@ def _write_split(particles: ParticleSet, halves: Halves, folder: JobFolder) -> P
     return path
 
 
-def _read_mask(path: Path, box: int) -> FloatMap:
-    mask = read_mrc(path)
-    require_finite(mask, path)
-    if mask.shape != (box,) * 3:
-        raise GeometryError(f"Expected a mask of {box} voxels along each axis as the maps have, found shape {mask.shape} in {path}.")
-    return mask
+def _read_mask(path: Path, folder: JobFolder, box: int, pixel_size: float) -> FloatMap:
+    """The mask, on the grid of the maps that are written."""
+    return read_fitting(user_path(path, folder.project), "mask", box, pixel_size, mask=True).volume
 
 
 def _warn_of_memory(box: int, threads: int, device: str, reporter: Reporter) -> None:
