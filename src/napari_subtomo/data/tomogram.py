@@ -161,6 +161,10 @@ class TiltSeries:
         One a tilt, or empty.
     bfactor : ndarray
         Å², 0 where the file has none.
+    sections : tuple of int
+        Number of each image in its stack (`n@stack.mrcs`), from 1; 0 for a file of its own.
+    deformed : bool
+        Whether the alignment holds deformations of the images that are not zero.
     """
 
     name: str
@@ -177,6 +181,8 @@ class TiltSeries:
     dose: FloatArray
     image_paths: tuple[Path, ...] = ()
     bfactor: FloatArray = field(default_factory=lambda: np.zeros(0))
+    sections: tuple[int, ...] = ()
+    deformed: bool = False
 
     def __len__(self) -> int:
         """Number of tilts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from napari_subtomo.io.star import StarBlock, StarFile, format_value, read_star,
 
 _SIZES = (relion.TOMO_SIZE_X, relion.TOMO_SIZE_Y, relion.TOMO_SIZE_Z)
 _UNKNOWN_SIZE = -999  # RELION's mark for a size that is not known
+_SECTION = re.compile(r"(\d+)@")
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +219,17 @@ def read_tilt_series(block: StarBlock, project: Project, name: str) -> TiltSerie
         dose=column(relion.MICROGRAPH_PRE_EXPOSURE, np.nan),
         image_paths=tuple(project.resolve(text) for text in images),
         bfactor=column(relion.CTF_BFACTOR, 0),
+        sections=tuple(int(match[1]) if (match := _SECTION.match(text)) else 0 for text in images),
+        deformed=any(_numbers_in(text) for text in block.columns.get(relion.TOMO_DEFORMATION_COEFFICIENTS, ())),
     )
+
+
+def _numbers_in(text: str) -> bool:
+    """Whether a list of numbers in a cell holds one that is not zero."""
+    try:
+        return any(float(number) != 0 for number in text.strip("[]").split(",") if number)
+    except ValueError:
+        return False
 
 
 def _angles_of_matrices(block: StarBlock) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -53,6 +53,21 @@ def ctf(
     -------
     array of the broadcast shape, between -1 and 1
     """
+    return np.sin(ctf_phase(kx, ky, voltage_kv, cs_mm, amplitude, defocus_u, defocus_v, angle_deg, phase_deg))
+
+
+def ctf_phase(
+    kx: Any,
+    ky: Any,
+    voltage_kv: float,
+    cs_mm: float,
+    amplitude: float,
+    defocus_u: Any,
+    defocus_v: Any,
+    angle_deg: Any,
+    phase_deg: Any = 0.0,
+) -> Any:
+    """The phase whose sine is `ctf`, in radians; parameters as there. `defocus_slope` times a change of defocus adds to it."""
     wavelength = electron_wavelength(voltage_kv)
     cs = cs_mm * 1e7
     angle = np.deg2rad(angle_deg)
@@ -60,7 +75,12 @@ def ctf(
     across = (ky * np.cos(angle) - kx * np.sin(angle)) ** 2
     defocus_term = np.pi * wavelength * (defocus_u * along + defocus_v * across)
     spherical_term = 0.5 * np.pi * cs * wavelength**3 * (along + across) ** 2
-    return np.sin(defocus_term - spherical_term + np.deg2rad(phase_deg) + np.arcsin(amplitude))
+    return defocus_term - spherical_term + np.deg2rad(phase_deg) + np.arcsin(amplitude)
+
+
+def defocus_slope(k: Any, voltage_kv: float) -> Any:
+    """Radians that each Å of defocus adds to `ctf_phase` at frequency `k` (1/Å): ``π λ k²``."""
+    return np.pi * electron_wavelength(voltage_kv) * k**2
 
 
 def critical_dose(k: Any) -> Any:
