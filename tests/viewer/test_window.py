@@ -59,6 +59,44 @@ def test_the_menu_action_opens_the_dock_and_it_opens_a_project(viewer: Any, proj
     assert viewer.layers[0].name == "TS_02"
 
 
+DOCKS = ["project", "picking", "extraction", "average", "classification", "selection"]
+
+
+def open_docks(viewer: Any, qtbot: Any) -> list[Any]:
+    from napari._app_model import get_app_model
+
+    for name in DOCKS:
+        get_app_model().commands.execute_command(f"napari-subtomo.{name}").result()
+        qtbot.wait(50)  # a dock joins the others once napari has placed it
+    return list(viewer.window._wrapped_dock_widgets.values())
+
+
+def test_the_docks_are_tabs_and_the_newest_is_in_front(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1400, 900)
+    docks = open_docks(viewer, qtbot)
+    window = viewer.window._qt_window
+    assert len(docks) == len(window.tabifiedDockWidgets(docks[0])) + 1 == len(DOCKS)
+    assert (window.width(), window.height()) == (1400, 900)
+    qtbot.waitUntil(lambda: not docks[-1].visibleRegion().isEmpty())
+    assert [dock.windowTitle() for dock in docks] == ["Project", "Picking", "Extract", "Average", "Classify", "Select"]
+    docks[0].hide()
+    docks[0].show()  # as napari's menu does
+    qtbot.waitUntil(lambda: not docks[0].visibleRegion().isEmpty())
+
+
+def test_a_dock_that_is_closed_is_deleted_and_listens_no_more(viewer: Any, project: Any, qtbot: Any) -> None:
+    from qtpy.compat import isalive
+
+    view = open_project(project.root, show=False, viewer=viewer)
+    assert view is not None
+    widgets = [dock.widget() for dock in open_docks(viewer, qtbot)]
+    for dock in list(viewer.window._wrapped_dock_widgets.values()):
+        dock.destroyOnClose()
+    qtbot.waitUntil(lambda: not any(isalive(widget) for widget in widgets))
+    view.step(1)  # nobody who is gone is told of it
+
+
 def test_a_star_file_opened_by_the_user_is_followed(viewer: Any, project: Any) -> None:
     viewer.open(str(project.kept), plugin=PLUGIN)
     view = view_of(viewer)

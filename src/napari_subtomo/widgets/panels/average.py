@@ -23,6 +23,8 @@ class AveragePanel(JobDock):
     napari_viewer : ViewerModel
     """
 
+    title = "Average"
+
     job: ClassVar[str] = "reconstruct"
     page: ClassVar[str] = "jobs.md"
 

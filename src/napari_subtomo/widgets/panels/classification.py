@@ -30,6 +30,8 @@ class ClassificationPanel(JobDock):
     napari_viewer : ViewerModel
     """
 
+    title = "Classify"
+
     job: ClassVar[str] = "classify"
     page: ClassVar[str] = "jobs.md"
 

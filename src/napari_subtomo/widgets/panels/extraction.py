@@ -23,6 +23,8 @@ class ExtractionPanel(JobDock):
     napari_viewer : ViewerModel
     """
 
+    title = "Extract"
+
     job: ClassVar[str] = "extract"
     page: ClassVar[str] = "jobs.md"
 

@@ -42,6 +42,8 @@ class ProjectPanel(Dock):
         Given by napari; a model without a window will do.
     """
 
+    title = "Project"
+
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer: Any = own_viewer(napari_viewer)

@@ -41,6 +41,8 @@ class SelectionPanel(Dock):
         Given by napari; a model without a window will do.
     """
 
+    title = "Select"
+
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer: Any = own_viewer(napari_viewer)
