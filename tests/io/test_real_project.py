@@ -90,6 +90,7 @@ def test_real_ribosomes_of_relion4_find_their_places(shared: Path):
     stem = "warptools_test_4-tomos_10-ptcls_box-32_angpix-12"
     particles, tomograms = read_particles(folder / f"{stem}.star"), read_tomograms(folder / f"{stem}_tomograms.star", Project(folder))
     assert (particles.dialect, particles.n, particles.is_2d_stacks, particles.pixel_size) == ("relion4", 40, True, 12.0)
-    expected = (np.array([494.521, 564.065, 28.146]) - [2200, 3000, 700]) * 1.667
+    # WarpTools counts pixels of the exported images: as unbinned pixels all particles would crowd into a corner of the tomogram
+    expected = np.array([494.521, 564.065, 28.146]) * 12.0 - np.array([2200, 3000, 700]) * 1.667
     np.testing.assert_allclose(particles.coordinates(tomograms)[0], expected, rtol=0, atol=1e-9)
     assert len(tomograms.tilt_series("Unt_083.tomostar")) == 37

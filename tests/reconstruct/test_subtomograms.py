@@ -145,11 +145,6 @@ def test_values_that_are_no_numbers_name_the_particle(lab: SimpleNamespace, few:
         opened(tmp_path).read(1)
 
 
-def test_2d_stacks_are_refused_with_a_hint(golden: Path) -> None:
-    with pytest.raises(InputError, match="these are 2D tilt stacks; extract again with 3D pseudo-subtomograms or from the tomogram"):
-        open_subtomograms(read_particles(golden / "Extract2d_bin2_f16" / "particles.star"), Project(golden))
-
-
 def test_particles_before_extraction_are_refused(golden: Path) -> None:
     with pytest.raises(InputError, match=f"file name in column _{relion.IMAGE_NAME} .*extract the particles first"):
         open_subtomograms(read_particles(golden / "particles.star"), Project(golden))

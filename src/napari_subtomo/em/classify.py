@@ -18,6 +18,7 @@ from napari_subtomo.errors import FileFormatError
 from napari_subtomo.io.class3d import clear_unfinished, complete_iterations, iteration_file, write_iteration
 from napari_subtomo.io.optimisation import input_paths, resolve_inputs
 from napari_subtomo.io.project import JobFolder
+from napari_subtomo.io.scratch import scratch_folder
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -46,11 +47,17 @@ def run(options: ClassifyOptions, folder: JobFolder, reporter: Reporter) -> JobR
     InputError
         No particles, unusable files, or sizes that do not fit.
     """
+    with scratch_folder(options.scratch_dir, folder) as scratch:
+        return _run(options, folder, scratch, reporter)
+
+
+def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: Reporter) -> JobResult:
+    """`run` with a folder for temporary files."""
     from threadpoolctl import threadpool_limits
 
-    particles, _, _ = resolve_inputs(options, folder.project)
+    particles, tomogram_set, _ = resolve_inputs(options, folder.project)
     _, tomograms, trajectories = input_paths(options, folder.project)
-    setup = set_up(options, particles, folder.project, reporter)
+    setup = set_up(options, particles, folder.project, reporter, tomogram_set, scratch)
 
     def write(state: State, classes: Classes) -> None:
         write_state(folder.file(f"run_it{classes.iteration:03d}_state.npz"), state)

@@ -22,6 +22,7 @@ from napari_subtomo.io.project import Project
 from napari_subtomo.io.relion import COORDINATES, REFERENCE_IMAGE
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
+from napari_subtomo.io.tomograms import TomogramSet
 from napari_subtomo.numerics.backend import resolve_device
 from napari_subtomo.numerics.fourier import lowpass, resize_centred
 from napari_subtomo.numerics.masks import soft_sphere
@@ -105,8 +106,26 @@ def read_mask(path: Path | None, box: int, pixel_size: float, diameter: float) -
     return mask
 
 
-def set_up(options: ClassifyOptions, particles: ParticleSet, project: Project, reporter: Reporter) -> Setup:
+def set_up(
+    options: ClassifyOptions,
+    particles: ParticleSet,
+    project: Project,
+    reporter: Reporter,
+    tomograms: TomogramSet | None = None,
+    scratch: Path | None = None,
+) -> Setup:
     """Everything an engine keeps through its iterations.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    particles : ParticleSet
+    project : Project
+    reporter : Reporter
+    tomograms : TomogramSet, optional
+        Needed for particles kept as 2D stacks.
+    scratch : Path, optional
+        Folder where these are cached in 3D; without it they are inserted each time they are needed.
 
     Raises
     ------
@@ -116,7 +135,8 @@ def set_up(options: ClassifyOptions, particles: ParticleSet, project: Project, r
     if len(particles) == 0:
         raise InputError(f"Expected at least one particle, found none in {particles.path}; extract particles first.")
     device = resolve_device(options.device)
-    source = open_subtomograms(particles, project)
+    other_weights = not options.ctf_correction or options.ignore_ctf_until_first_peak
+    source = open_subtomograms(particles, project, tomograms, scratch, with_multiplicity=other_weights, reporter=reporter)
     box, pixel_size = source.box, source.pixel_size
     mask = read_mask(_given(options.solvent_mask, project), box, pixel_size, options.mask_diameter)
     raw = read_reference(user_path(options.reference, project), project, box, pixel_size, options.resize_reference, reporter)

@@ -11,6 +11,7 @@ from napari_subtomo.io.star import StarBlock
 from napari_subtomo.io.tomograms import TomogramSet
 
 FloatArray = npt.NDArray[np.float64]
+WARP_ENDING = ".tomostar"
 
 
 def per_group(table: StarBlock, optics: StarBlock, label: str) -> FloatArray:
@@ -68,6 +69,7 @@ def centred_coordinates(
     """Coordinates in Å from the centre, shape (n, 3) xyz, of RELION 4 and 3.1 files.
 
     RELION 4 counts unbinned pixels of the tomogram named in the row, ``c = (u - N/2)·p``; RELION 3.1 pixels of `coordinate_pixels`.
+    WarpTools (tomogram names `*.tomostar`) writes RELION 4's columns in pixels of the exported images.
 
     Raises
     ------
@@ -83,18 +85,19 @@ def centred_coordinates(
             f"found {'only ' + ' and '.join(there) if there else 'neither'}."
         )
     is_relion4 = table.has(relion.TOMO_NAME)
+    binned = not is_relion4 or any(name.endswith(WARP_ENDING) for name in tomo_names)
     if tomograms is None:
         raise GeometryError(
             f"Expected a tomogram set with sizes for the RELION {'4' if is_relion4 else '3.1'} coordinates in {table.where}, "
             "which count pixels from a corner of the tomogram, found none; give --tomograms."
         )
     pixels = np.stack([table.floats(label, finite=True) for label in relion.COORDINATES], axis=-1)
-    angstroms = pixels * coordinate_pixels(table, optics)[:, None] if not is_relion4 else pixels
+    angstroms = pixels * coordinate_pixels(table, optics)[:, None] if binned else pixels
     positions = np.empty_like(pixels)
     names = np.asarray(tomo_names, dtype=object)
     for name in dict.fromkeys(tomo_names):
         rows, frame = names == name, tomograms[name].frame
-        if is_relion4:
+        if is_relion4 and not name.endswith(WARP_ENDING):
             positions[rows] = frame.from_unbinned(pixels[rows])
         else:
             positions[rows] = angstroms[rows] - frame.centre_px * frame.pixel_size

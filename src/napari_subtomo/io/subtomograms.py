@@ -1,4 +1,4 @@
-"""Read subtomograms: RELION 5 pseudo-subtomograms (data and weights) and RELION 3.1 volumes with a 3D CTF."""
+"""Read subtomograms: RELION 5 pseudo-subtomograms (data and weights), its 2D stacks, and RELION 3.1 volumes with a 3D CTF."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from napari_subtomo.data.subtomograms import Subtomogram, SubtomogramBlock, Subt
 from napari_subtomo.errors import FileFormatError, InputError, SubtomoError
 from napari_subtomo.io import relion
 from napari_subtomo.io.mrc import mrc_header, read_mrc, require_finite
+from napari_subtomo.io.open_stacks import open_stacks, premultiplied
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
+from napari_subtomo.io.stacks import StackSubtomograms
+from napari_subtomo.io.tomograms import TomogramSet
 from napari_subtomo.numerics.fourier import full_to_half
+from napari_subtomo.progress import Reporter
 
 FloatVolume = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -96,24 +100,40 @@ class FileSubtomograms:
         return SubtomogramBlock(rows, data, weights)
 
 
-def open_subtomograms(particles: ParticleSet, project: Project) -> FileSubtomograms:
+def open_subtomograms(
+    particles: ParticleSet,
+    project: Project,
+    tomograms: TomogramSet | None = None,
+    scratch: Path | None = None,
+    *,
+    with_multiplicity: bool = False,
+    reporter: Reporter | None = None,
+) -> FileSubtomograms | StackSubtomograms:
     """The subtomograms of a particle set; nothing is read yet but the header of the first one.
 
     Parameters
     ----------
     particles : ParticleSet
-        After extraction: with image and weight (or 3D CTF) columns.
+        After extraction: with image and weight (or 3D CTF) columns, or with 2D stacks.
     project : Project
         What the paths in the columns are relative to.
+    tomograms : TomogramSet, optional
+        Needed for 2D stacks.
+    scratch : Path, optional
+        Folder where particles of 2D stacks are cached.
+    with_multiplicity : bool
+        Whether the number of tilts per Fourier voxel is needed; files have it or not, 2D stacks make it when asked.
+    reporter : Reporter, optional
 
     Raises
     ------
     InputError
-        No particles, 2D tilt stacks, missing columns, or differing boxes or pixel sizes.
+        No particles, missing columns or files, or differing boxes or pixel sizes; for 2D stacks also no tomogram set.
     """
     if particles.n == 0:
         raise InputError(f"Expected at least one particle in {particles.path or 'the particle set'}, found none.")
-    _refuse_stacks(particles)
+    if has_stacks(particles):
+        return open_stacks(particles, project, tomograms, scratch, with_multiplicity=with_multiplicity, reporter=reporter)
     cells = {relion.IMAGE_NAME: particles.image_paths, relion.CTF_IMAGE: particles.ctf_paths}
     for label, texts in cells.items():
         empty = next((row for row, text in enumerate(texts) if text in relion.NOT_AVAILABLE), None)
@@ -127,35 +147,22 @@ def open_subtomograms(particles: ParticleSet, project: Project) -> FileSubtomogr
         particles.names,
         data_paths,
         tuple(project.resolve(text) for text in particles.ctf_paths),
-        _premultiplied(particles),
+        premultiplied(particles),
         mrc_header(data_paths[0]).shape[2],
         particles.pixel_size,
         SubtomogramLabels.of(particles.tomo_names, particles.half_sets, particles.optics_groups),
     )
 
 
-def read_subtomogram(particles: ParticleSet, particle: int, project: Project) -> Subtomogram:
+def read_subtomogram(particles: ParticleSet, particle: int, project: Project, tomograms: TomogramSet | None = None) -> Subtomogram:
     """The subtomogram in row `particle` (from 0) of a set; for many of them use `open_subtomograms`. Errors as there."""
-    return open_subtomograms(particles.select([particle]), project).read(0)
+    return open_subtomograms(particles.select([particle]), project, tomograms).read(0)
 
 
-def _refuse_stacks(particles: ParticleSet) -> None:
+def has_stacks(particles: ParticleSet) -> bool:
+    """Whether the images of a set that is not empty are 2D stacks, by its flag or by the name of the first one."""
     image = particles.image_paths[0]
-    if particles.is_2d_stacks or "@" in image or image.endswith(".mrcs"):
-        raise InputError(
-            f"Expected 3D subtomograms in {particles.path or 'the particle set'}, but these are 2D tilt stacks; "
-            "extract again with 3D pseudo-subtomograms or from the tomogram."
-        )
-
-
-def _premultiplied(particles: ParticleSet) -> tuple[bool, ...]:
-    """Per particle what the optics table says; False where it says nothing."""
-    optics = particles.optics
-    if optics is None or not optics.has(relion.CTF_PREMULTIPLIED):
-        return (False,) * particles.n
-    groups = optics.ints(relion.OPTICS_GROUP) if optics.has(relion.OPTICS_GROUP) else np.arange(1, len(optics) + 1)
-    flags = dict(zip(groups.tolist(), optics.ints(relion.CTF_PREMULTIPLIED).tolist(), strict=True))
-    return tuple(bool(flags.get(group, 0)) for group in particles.optics_groups.tolist())
+    return particles.is_2d_stacks or "@" in image or image.endswith(".mrcs")
 
 
 def _read(data_path: Path, weight_path: Path, premultiplied: bool, box: int) -> Subtomogram:

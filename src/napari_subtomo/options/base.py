@@ -45,3 +45,15 @@ class InputOptions(JobOptions):
     particles: Path | None = option(None, "particles.star; overrides the optimisation set.", title="Input particle set", group="I/O")
     tomograms: Path | None = option(None, "tomograms.star; overrides the optimisation set.", title="Input tomogram set", group="I/O")
     trajectories: Path | None = option(None, "motion.star; overrides the optimisation set.", title="Input trajectory set", group="I/O")
+
+
+class SubtomogramInputOptions(InputOptions):
+    """Inputs of jobs that read extracted particles."""
+
+    scratch_dir: Path | None = option(
+        None,
+        "Folder on a fast disk where particles of 2D stacks are kept in 3D while the job runs; without it, in the job's folder. "
+        "Removed at the end.",
+        title="Copy particles to scratch directory",
+        group="Compute",
+    )

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from napari_subtomo.options.base import InputOptions, option
+from napari_subtomo.options.base import SubtomogramInputOptions, option
 
 
-class EMOptions(InputOptions):
+class EMOptions(SubtomogramInputOptions):
     """What every EM job needs: reference, masks, CTF, sampling, compute."""
 
     reference: Path = option(..., "Reference map (.mrc), or a STAR file that lists one map per class.", title="Reference map", group="I/O")

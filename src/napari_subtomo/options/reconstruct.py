@@ -8,10 +8,10 @@ from pydantic import field_validator
 
 from napari_subtomo.errors import OptionError
 from napari_subtomo.geometry.symmetry import symmetry_name
-from napari_subtomo.options.base import InputOptions, option
+from napari_subtomo.options.base import SubtomogramInputOptions, option
 
 
-class ReconstructOptions(InputOptions):
+class ReconstructOptions(SubtomogramInputOptions):
     """Average extracted subtomograms at their poses, all together and in two halves, with the FSC of the halves."""
 
     symmetry: str = option("C1", "Point group: C1, C2, ..., D2, ..., T, O, I1, I2 (also I), I3, I4.", title="Symmetry", group="Average")

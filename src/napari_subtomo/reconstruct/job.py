@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.data.result import JobResult
+from napari_subtomo.data.subtomograms import SubtomogramSource
 from napari_subtomo.errors import GeometryError
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.io import relion
@@ -17,6 +18,7 @@ from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.io.optimisation import resolve_inputs, user_path
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder
+from napari_subtomo.io.scratch import scratch_folder
 from napari_subtomo.io.subtomograms import open_subtomograms
 from napari_subtomo.numerics.backend import device_context, free_bytes, resolve_device, to_host
 from napari_subtomo.options.reconstruct import ReconstructOptions
@@ -47,10 +49,18 @@ def run(options: ReconstructOptions, folder: JobFolder, reporter: Reporter) -> J
     Raises
     ------
     InputError
-        No particles, 2D stacks, missing or broken files, a box or mask that does not fit.
+        No particles, missing or broken files, a box or mask that does not fit.
     """
-    particles, _, _ = resolve_inputs(options, folder.project)
-    source = open_subtomograms(particles, folder.project)
+    with scratch_folder(options.scratch_dir, folder) as scratch:
+        particles, tomograms, _ = resolve_inputs(options, folder.project)
+        source = open_subtomograms(particles, folder.project, tomograms, scratch, reporter=reporter)
+        return _run(options, folder, particles, source, reporter)
+
+
+def _run(
+    options: ReconstructOptions, folder: JobFolder, particles: ParticleSet, source: SubtomogramSource, reporter: Reporter
+) -> JobResult:
+    """`run` with its particles opened."""
     box = source.box if options.crop_size is None else options.crop_size
     if box > source.box:
         raise GeometryError(f"Expected a cropped box of at most {source.box} px, the box of the particles, found {box}.")

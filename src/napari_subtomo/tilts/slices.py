@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_subtomo.io.modulation import Modulation
 from napari_subtomo.numerics.backend import device_context, to_device
-from napari_subtomo.tilts.modulation import Modulation
 from napari_subtomo.tilts.plan import IntArray, Sightings
 from napari_subtomo.tilts.squares import Binning, cut_squares
 

@@ -64,7 +64,7 @@ class Modulation:
         if missing:
             raise InputError(
                 f"Expected the {missing[0]} of the tomogram {tomogram.name} for its CTF, found none; "
-                "estimate the CTF first, add the column, or extract from the tomogram (--from tomogram)."
+                "estimate the CTF first, or add the column."
             )
         assert tomogram.voltage is not None and tomogram.cs is not None and tomogram.amplitude_contrast is not None
         kx = np.arange(box // 2 + 1) / (box * pixel_size)
