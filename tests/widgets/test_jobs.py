@@ -14,9 +14,13 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.QtGui import QGuiApplication
 
-from napari_subtomo.io.particles import read_particles
+from napari_subtomo.io import relion as r
+from napari_subtomo.io.particles import read_particles, write_particles
 from napari_subtomo.io.project import Project
-from napari_subtomo.jobs.record import read_record
+from napari_subtomo.jobs import launch
+from napari_subtomo.jobs.follow import job_state
+from napari_subtomo.jobs.record import load_options, read_record
+from napari_subtomo.jobs.registry import get_job
 from napari_subtomo.jobs.runner import run_job
 from napari_subtomo.options.extract import ExtractOptions
 from napari_subtomo.options.reconstruct import ReconstructOptions
@@ -40,7 +44,7 @@ def opened(copy: Path) -> ViewerModel:
 
 
 def extract(copy: Path, box: int = 24) -> Path:
-    options = ExtractOptions(tomograms=copy / "tomograms.star", particles=copy / "particles.star", box_size=box)
+    options = ExtractOptions(tomograms=copy / "tomograms.star", particles=copy / "particles.star", source="tomogram", box_size=box)
     folder, _ = run_job("extract", options, project=Project(copy))
     return folder.path
 
@@ -187,6 +191,44 @@ def test_a_classification_is_followed_paused_cancelled_and_resumed(qtbot: Any, c
     dock.cancel()
     qtbot.waitUntil(lambda: dock.monitor.state.status == "cancelled", timeout=30 * SECOND)
     assert read_record(copy / "Class3D" / "job003").resumed == 1
+
+
+def repeat(path: Path, times: int) -> None:
+    """The particles of a file, many times over."""
+    particles = read_particles(path)
+    many = particles.select(list(range(particles.n)) * times)
+    write_particles(path, many.with_columns({r.TOMO_PARTICLE_NAME: [f"{name}/{row}" for row, name in enumerate(many.tomo_names, start=1)]}))
+
+
+@pytest.mark.parametrize(("panel", "job"), [(ExtractionPanel, "extract"), (AveragePanel, "reconstruct")])
+def test_a_job_is_cancelled_in_the_middle_and_its_next_run_ends_as_if_it_had_not_been(
+    qtbot: Any, copy: Path, where: str, panel: Any, job: str
+) -> None:
+    repeat(copy / "particles.star", 40)
+    made = {"extract": "Extract/job001", "reconstruct": "Reconstruct/job002"}[job]
+    if job == "reconstruct":
+        extract(copy)
+    dock = panel(opened(copy))
+    qtbot.addWidget(dock)
+    dock.form.form.set_values({"source": "tomogram", "box_size": 24} if job == "extract" else {"seed": 3}, touched=True)
+    dock.run()
+    folder = copy / made
+    qtbot.waitUntil(lambda: folder.is_dir() and job_state(folder).status == "running", timeout=60 * SECOND)
+    launch.pause(folder)  # in the middle, however fast the machine is
+    qtbot.waitUntil(lambda: dock.monitor.state.status == "paused", timeout=60 * SECOND)
+    dock.cancel()
+    qtbot.waitUntil(lambda: dock.monitor.state.status == "cancelled", timeout=60 * SECOND)
+    assert not (folder / "optimisation_set.star").exists() and not (folder / "merged.mrc").exists()
+    qtbot.waitUntil(dock.run_button.isEnabled, timeout=10 * SECOND)
+    dock.run()
+    qtbot.waitUntil(lambda: dock.monitor.state.status == "finished", timeout=120 * SECOND)
+    again = dock.monitor.folder
+    assert (again == folder) == get_job(job).resumes
+    whole, _ = run_job(job, load_options(get_job(job).model, read_record(again), copy), project=Project(copy), output=copy / "whole")
+    names = ["merged.mrc", "half1.mrc"] if job == "reconstruct" else sorted(p.relative_to(again) for p in again.rglob("*_data.mrc"))
+    assert len(names) > 1
+    for name in names:
+        assert (again / name).read_bytes()[1024:] == (whole.path / name).read_bytes()[1024:]
 
 
 def test_a_killed_job_is_seen_and_can_be_resumed(qtbot: Any, copy: Path) -> None:
