@@ -35,7 +35,11 @@ _SLACK = 1 + 1e-9  # the tree finds candidates, the exact squared distance decid
 
 
 def greedy_keep(
-    positions: npt.ArrayLike, groups: Sequence[str], distance: float, scores: npt.ArrayLike | None = None
+    positions: npt.ArrayLike,
+    groups: Sequence[str],
+    distance: float,
+    scores: npt.ArrayLike | None = None,
+    sets: Sequence[int] | None = None,
 ) -> tuple[BoolArray, npt.NDArray[np.int64]]:
     """The particles that stay when the best of each neighbourhood is kept.
 
@@ -50,6 +54,8 @@ def greedy_keep(
     scores : array_like, shape (n,), optional
         Higher is better; equal scores are decided by the row order, the first stays. NaN is worse than any number, minus infinity
         included. Without scores the first in the row order stays.
+    sets : sequence of int, length n, optional
+        Particles of one set are never duplicates of each other.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def greedy_keep(
         for i, row in enumerate(rows):
             if keep[row]:
                 for other in _within(tree, points[rows], i, distance):
-                    if other > i and keep[rows[other]]:
+                    if other > i and keep[rows[other]] and (sets is None or sets[rows[other]] != sets[row]):
                         keep[rows[other]], winner[rows[other]] = False, row
     return keep, winner
 

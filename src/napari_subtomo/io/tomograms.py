@@ -112,7 +112,7 @@ class TomogramSet:
             name=name,
             size_xyz=(known[0], known[1], known[2]) if len(known) == 3 else None,
             pixel_size=number(relion.TILT_SERIES_PIXEL_SIZE),
-            binning=number(relion.TOMO_BINNING),
+            binning=number(relion.TOMO_BINNING) or None,  # RELION's 0: not known
             voltage=number(relion.VOLTAGE),
             cs=number(relion.SPHERICAL_ABERRATION),
             amplitude_contrast=number(relion.AMPLITUDE_CONTRAST),

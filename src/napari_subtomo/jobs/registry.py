@@ -87,6 +87,7 @@ _ALL = (
     ),
     _spec("select", "select", "SelectOptions", "Select", "keep the particles of chosen classes"),
     _spec("remove-duplicates", "duplicates", "DuplicatesOptions", "Select", "drop particles that are too close to others"),
+    _spec("join", "join", "JoinOptions", "JoinStar", "one set of several, with their tomograms and optics groups", positionals=("sets",)),
     _spec("resize-map", "resize", "ResizeOptions", "ResizeMap", "change box and pixel size of maps and masks", positionals=("maps",)),
     _spec("table", "table", "TableOptions", None, "print and plot columns of any STAR file", positionals=("file", "table", "columns")),
 )
