@@ -31,7 +31,7 @@ def test_from_a_sphere_to_kept_particles_on_the_tomogram_and_in_files(fresh: Any
         return done.stdout
 
     run(fresh.folder / "bin" / "napari-subtomo", "simulate", "sample", *SAMPLE.split())
-    output = run(fresh.python, ROOT / "docs" / "make_tutorial.py", "sample", "--quick", "--pictures", tmp_path / "pictures")
+    output = run(fresh.python, ROOT / "scripts" / "make_tutorial.py", "sample", "--quick", "--pictures", tmp_path / "pictures")
     facts = json.loads(output[output.index("TOUR") + len("TOUR") :])
     assert facts["particles before"] == 0
     assert facts["lattice"] == "323 particles"

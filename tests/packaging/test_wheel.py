@@ -85,6 +85,8 @@ def test_the_wheel_holds_the_manifest_itself_and_nothing_but_the_package(wheel: 
     sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
     assert sources <= set(names)
     assert "napari_subtomo/py.typed" in names
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*") if path.is_file()}
+    assert {f"napari_subtomo/docs/{page}" for page in pages} <= set(names)  # the help buttons show them
 
 
 def test_the_wheel_names_no_qt_binding_and_no_gpu_outside_its_extras(wheel: Path) -> None:

@@ -1,15 +1,13 @@
-"""What a dock says: one line at its foot, errors as napari's notification too, and a link to its page in the documentation."""
+"""What a dock says: one line at its foot, errors as napari's notification too, and a button for its page in the documentation."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QDesktopServices
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 
 from napari_subtomo.errors import SubtomoError
+from napari_subtomo.widgets.help import show_page
 
-#: Where the documentation is read; pages are named after the docks.
-DOCUMENTATION = "https://github.com/napari-subtomo/napari-subtomo/blob/main/docs"
 #: Of errors and warnings: readable on napari's dark and light themes.
 ERROR, WARNING = "#E4572E", "#C98A00"
 
@@ -58,6 +56,6 @@ def help_button(page: str, parent: QWidget | None = None) -> QPushButton:
     """A small "?" that opens a page of the documentation, e.g. "picking.md"."""
     button = QPushButton("?", parent)
     button.setFixedWidth(28)
-    button.setToolTip(f"Open the documentation of this dock in a browser ({page})")
-    button.clicked.connect(lambda: QDesktopServices.openUrl(QUrl(f"{DOCUMENTATION}/{page}")))
+    button.setToolTip(f"Open the documentation of this dock ({page})")
+    button.clicked.connect(lambda: show_page(page, button))
     return button

@@ -1,7 +1,7 @@
 """Make the pictures of the documentation from a demo project.
 
     napari-subtomo demo napari-subtomo-demo --no-show
-    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py napari-subtomo-demo
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/make_screenshots.py napari-subtomo-demo
 
 Windows need a screen, a virtual one is enough; without one only the pictures that need none are made. Look at each of them before
 they are committed.
@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-IMAGES = Path(__file__).resolve().parent / "images"
+from make_tutorial import shrink
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE = (1400, 900)
 
 
@@ -32,6 +34,7 @@ def shoot(viewer: Any, path: Path) -> None:
     """Save the whole window."""
     settle()
     viewer.window.screenshot(str(path), size=None, canvas_only=False, flash=False)
+    shrink(path)
     print(path)
 
 

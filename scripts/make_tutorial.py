@@ -1,7 +1,7 @@
 """Drive napari through the whole loop as a user does: docks from the menu, mouse and buttons; print what was seen, take pictures.
 
     napari-subtomo simulate sample
-    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_tutorial.py sample --pictures docs/images
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/make_tutorial.py sample --pictures docs/images
 
 The pictures are those of tutorial.md. The tests run the same, quicker: `--quick` picks the surface of a sphere in a small sample, without
 pictures, and saves and opens the particles a hundred times.
@@ -22,6 +22,15 @@ import numpy as np
 #: Seconds that a job may take before it is given up.
 PATIENCE = 900.0
 MENU = ("Plugins", "Subtomogram analysis")
+
+
+def shrink(path: Path) -> None:
+    """Write a picture again with 256 colours, which takes a quarter of the room: pages and wheels carry it."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
 
 
 class Tour:
@@ -65,7 +74,9 @@ class Tour:
         if self.pictures is not None:
             self.settle(1.5)
             self.pictures.mkdir(parents=True, exist_ok=True)
-            self.viewer.window.screenshot(str(self.pictures / f"{name}.png"), canvas_only=False, flash=False)
+            path = self.pictures / f"{name}.png"
+            self.viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+            shrink(path)
 
     def dock(self, title: str) -> Any:
         """Open a dock by its menu action, or bring its tab forward; the widget in it."""
@@ -146,7 +157,7 @@ class Tour:
         """Press “Save particle annotations”."""
         folder = Path(str(picking.target.value))
         self.click(picking.save_button)
-        self.wait(lambda: (folder / "particles.star").is_file() and not picking._task.running, "the particles")
+        self.wait(lambda: (folder / "particles.star").is_file() and not picking.files.running, "the particles")
         self.settle()
         return folder
 
@@ -154,7 +165,7 @@ class Tour:
         """Pick with the particles of a file."""
         picking = self.dock("Picking")
         picking.import_file(path)
-        self.wait(lambda: not picking._task.running, "the import")
+        self.wait(lambda: not picking.files.running, "the import")
         self.shoot("tutorial-2-pick")
         return self.save_picks(picking)
 
@@ -168,7 +179,7 @@ class Tour:
         self.shoot(f"{picture}-form")
         self.click(dock.run_button)
         if half_way and self.pictures is not None:
-            self.wait(lambda: dock.monitor.state.over or dock.monitor.state.status == "running" and dock.monitor._iteration >= half_way, "it")
+            self.wait(lambda: dock.monitor.state.over or dock.monitor._iteration >= half_way, "iterations")
             self.shoot(f"{picture}-running")
         self.wait(lambda: dock.monitor.state.over, title)
         assert dock.monitor.state.status == "finished", dock.monitor.state.error
@@ -178,7 +189,7 @@ class Tour:
 
     def choose(self, classes: list[int], picture: str) -> Path:
         """Click classes in the gallery, save them, and return the folder of the selection."""
-        from qtpy.QtCore import QPoint, QPointF, QEvent, Qt
+        from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
         from qtpy.QtGui import QMouseEvent
         from qtpy.QtTest import QTest
 
