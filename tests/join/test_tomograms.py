@@ -53,6 +53,8 @@ def test_sets_that_contradict_each_other_are_refused_with_both_values(lab: Lab, 
     assert not list((lab.root / "JoinStar/job009").iterdir())
     result = lab.join(a, b, tomograms=lab.root / "Tomograms/job002/tomograms.star")
     assert read_tomograms(result.outputs["tomograms"])["A"].extra[label] == value
+    (lab.root / "Tomograms/job001/tomograms.star").unlink()  # those of the sets are not needed then
+    assert lab.join(a, b, tomograms=lab.root / "Tomograms/job002/tomograms.star").numbers["tomograms"] == 1
 
 
 def test_equal_tilt_series_in_two_folders_are_one_and_others_are_not(lab: Lab) -> None:

@@ -173,11 +173,9 @@ def _read(options: JoinOptions, folder: JobFolder, reporter: Reporter) -> list[S
     sources = []
     for path in options.sets:
         reporter.check()
-        source = read_source(path, home)
+        source = read_source(path, home, shared)
         if not options.keep_images:
             source = replace(source, particles=without_images(source.particles))
-        if shared is not None:
-            source = replace(source, tomograms=shared)
         source = at_home(source, home)
         sources.append(tomograms.copied_series(source, folder, source.tomograms.names if source.tomograms is not None else ()))
         reporter.advance()
@@ -244,12 +242,13 @@ def _duplicates(options: JoinOptions, result: Joined, reporter: Reporter) -> tup
 
 def _duplicate_table(result: Joined, keep: npt.NDArray[np.bool_], winner: npt.NDArray[np.int64]) -> StarBlock:
     particles, rows = result.particles, np.flatnonzero(~keep)
+    names, tomogram_names = particles.names, particles.tomo_names
     positions = particles.positions(result.tomograms)
     columns: Mapping[str, Any] = {
-        relion.TOMO_NAME: [particles.tomo_names[row] for row in rows],
-        relion.TOMO_PARTICLE_NAME: [particles.names[row] for row in rows],
+        relion.TOMO_NAME: [tomogram_names[row] for row in rows],
+        relion.TOMO_PARTICLE_NAME: [names[row] for row in rows],
         SET: result.sets[rows] + 1,
-        DUPLICATE_OF: [particles.names[winner[row]] for row in rows],
+        DUPLICATE_OF: [names[winner[row]] for row in rows],
         DISTANCE: np.linalg.norm(positions[rows] - positions[winner[rows]], axis=1),
     }
     return StarBlock.loop("duplicates", columns)

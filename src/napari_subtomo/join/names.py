@@ -70,12 +70,13 @@ def _parts(name: str, tomogram: str) -> tuple[str, int]:
 
 def list_of_changes(sources: Sequence[Source], names: Names) -> StarBlock:
     """Table of the particles whose name is another now."""
+    former = [source.particles.names for source in sources]
     return StarBlock.loop(
         relion.PARTICLES,
         {
             relion.TOMO_PARTICLE_NAME: [names.of[i][row] for i, row in names.changed],
             SET: [i + 1 for i, _ in names.changed],
-            OLD_NAME: [sources[i].particles.names[row] for i, row in names.changed],
+            OLD_NAME: [former[i][row] for i, row in names.changed],
         },
     )
 

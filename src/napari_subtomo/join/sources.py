@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_subtomo.errors import InputError
 from napari_subtomo.io import relion
-from napari_subtomo.io.optimisation import resolve_inputs, user_path
+from napari_subtomo.io.optimisation import resolve_inputs, set_beside, user_path
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project, find_project
 from napari_subtomo.io.star import StarBlock, read_star
@@ -46,7 +46,7 @@ class Source:
         return tuple(dict.fromkeys(self.particles.tomo_names))
 
 
-def read_source(path: Path, home: Project) -> Source:
+def read_source(path: Path, home: Project, tomograms: TomogramSet | None = None) -> Source:
     """Read a set.
 
     Parameters
@@ -55,6 +55,8 @@ def read_source(path: Path, home: Project) -> Source:
         An optimisation set or a particle file, as the user named it.
     home : Project
         The project of the joined set; a file outside of it belongs to a project of its own.
+    tomograms : TomogramSet, optional
+        Taken in place of those that the set names, which then need not be there.
 
     Raises
     ------
@@ -64,8 +66,13 @@ def read_source(path: Path, home: Project) -> Source:
     path = user_path(path, home)
     project = home if path.is_relative_to(home.root) else find_project(path)
     is_set = any(block.has(relion.TOMO_PARTICLES_FILE) for block in read_star(path))
-    inputs = InputOptions(optimisation_set=path) if is_set else InputOptions(particles=path)
-    particles, tomograms, trajectories = resolve_inputs(inputs, project)
+    given = {"optimisation_set": path} if is_set else {"particles": path}
+    if tomograms is not None and tomograms.path is not None:
+        given["tomograms"] = tomograms.path
+    particles, own, trajectories = resolve_inputs(InputOptions(**given), project)
+    beside = None if is_set or trajectories is not None else set_beside(path)
+    if beside is not None and beside.trajectories is not None and project.resolve(beside.trajectories).is_file():
+        trajectories = project.resolve(beside.trajectories)
     if particles.n == 0:
         raise InputError(f"Expected particles in {particles.path}, found none; leave the set out.")
     if particles.dialect == "relion31":
@@ -74,7 +81,7 @@ def read_source(path: Path, home: Project) -> Source:
             "bring them into the columns of RELION 5 first."
         )
     moved = None if trajectories is None else read_trajectories(trajectories)
-    return Source(path, particles, tomograms, moved, project)
+    return Source(path, particles, own if tomograms is None else tomograms, moved, project)
 
 
 def at_home(source: Source, home: Project) -> Source:
