@@ -155,7 +155,7 @@ def run_chain(
     chain = Chain(project, code)
     chain.step("simulate", ["simulate", project.name, "--seed", str(seed), *sample])
     inputs = "--tomograms tomograms.star --particles particles.star"
-    chain.step("extract", ["extract", *inputs.split(), "--box-size", "48", "--binning", "1"], "Extract/job002")
+    chain.step("extract", ["extract", *inputs.split(), "--from", "tomogram", "--box-size", "48", "--binning", "1"], "Extract/job002")
     chain.step("reconstruct", ["reconstruct", "--particles", "Extract/job002/particles.star"], "Reconstruct/job003")
     jobs = ("job004", "job005", "job006") if name == "default" else (name, name, f"{name}-distinct")
     classified, selected, distinct = (f"{kind}/{job}" for kind, job in zip(("Class3D", "Select", "Select"), jobs, strict=True))

@@ -105,7 +105,7 @@ def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any
     particles, tomograms, reference = root / source / "particles.star", root / "tomograms.star", root / "Reconstruct/box48/merged.mrc"
     more: dict[str, Any] = {"reference": reference} if job == "classify" else {}
     if job == "extract":
-        more = {"tomograms": tomograms}
+        more = {"tomograms": tomograms, "source": "tomogram"}
     model: type[JobOptions] = get_job(job).model
     options = model.model_validate({"particles": particles, "device": "cpu", **more, **given})
     facts = gather_facts(particles, tomograms, more.get("reference"), root)

@@ -31,7 +31,9 @@ def sets(shared: Path, tmp_path_factory) -> tuple[Path, ParticleSet, ParticleSet
     shutil.copy(source / "particles.star", root)
     folder = JobFolder(Project(root), root / "Extract/job001")
     folder.path.mkdir(parents=True)
-    options = ExtractOptions(particles=root / "particles.star", tomograms=root / "RecTomo/tomograms.star", box_size=BOX, binning=2.0)
+    options = ExtractOptions(
+        particles=root / "particles.star", tomograms=root / "RecTomo/tomograms.star", source="tomogram", box_size=BOX, binning=2.0
+    )
     result = run(options, folder, Silent())
     return root, read_particles(result.outputs["particles"]), read_particles(root / "Extract3d_bin2_f16/particles.star")
 

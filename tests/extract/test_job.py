@@ -10,7 +10,7 @@ import pytest
 from helpers.extract_world import Listener, World
 
 from napari_subtomo.errors import FileMissingError, GeometryError, InputError, JobCancelled, OptionError
-from napari_subtomo.extract.tables import REASON_LABEL
+from napari_subtomo.extract.dropped import REASON_LABEL
 from napari_subtomo.io import relion
 from napari_subtomo.io.mrc import mrc_header, read_mrc
 from napari_subtomo.io.optimisation import read_optimisation_set

@@ -50,7 +50,14 @@ def sample(tmp_path_factory) -> Path:
 def extracted(root: Path, job: str, **options) -> ParticleSet:
     folder = JobFolder(Project(root), root / job)
     folder.path.mkdir(parents=True)
-    given = {"particles": root / "particles.star", "tomograms": root / "tomograms.star", "box_size": BOX, "normalize": False, **options}
+    given = {
+        "normalize": False,
+        "particles": root / "particles.star",
+        "tomograms": root / "tomograms.star",
+        "source": "tomogram",
+        "box_size": BOX,
+        **options,
+    }
     return read_particles(run(ExtractOptions(**given), folder, Silent()).outputs["particles"])
 
 

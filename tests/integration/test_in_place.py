@@ -109,7 +109,7 @@ def write_project(root: Path, poses: list, size_xyz: tuple[int, int, int], pixel
 
 def averaged(root: Path, binning: int) -> np.ndarray:
     lines = (
-        f"extract --particles particles.star --tomograms tomograms.star --box-size {BOX} --binning {binning} --no-normalize"
+        f"extract --from tomogram --particles particles.star --tomograms tomograms.star --box-size {BOX} --binning {binning} --no-normalize"
         " --no-float16 -o Extract/job001",
         "reconstruct --particles Extract/job001/particles.star -o Reconstruct/job002",
     )

@@ -20,7 +20,7 @@ from napari_subtomo.jobs.follow import job_state
 from napari_subtomo.jobs.record import read_record
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX systems")
-LINE = "extract --optimisation-set optimisation_set.star --box-size 64 --crop-size 24 --threads 1 -o Extract/"
+LINE = "extract --from tomogram --optimisation-set optimisation_set.star --box-size 64 --crop-size 24 --threads 1 -o Extract/"
 ENOUGH = 4
 
 

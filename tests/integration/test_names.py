@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 LINES = """\
 pick --particles particles.star --tomograms tomograms.star -o Picks/job001
-extract --optimisation-set Picks/job001/optimisation_set.star --box-size 24 -o Extract/job002
+extract --from tomogram --optimisation-set Picks/job001/optimisation_set.star --box-size 24 -o Extract/job002
 reconstruct --optimisation-set Extract/job002/optimisation_set.star -o Reconstruct/job003
 classify --optimisation-set Extract/job002/optimisation_set.star --reference Reconstruct/job003/merged.mrc --classes 2 --iterations 3\
  --mask-diameter 400 --initial-lowpass 80 --local-range 15 --offset-range 1 --consensus-iterations 1 --restarts 2 -o Class3D/job004

@@ -22,7 +22,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     root = tmp_path_factory.mktemp("noise") / "project"
     sample = "--tomograms 2 --particles 8 --width 192 --thickness 800 --tilt-step 6 --snr 1e-9 --false-fraction 0 --seed 5"
     succeed(f"simulate {root} {sample}", root.parent)
-    succeed("extract --optimisation-set optimisation_set.star --box-size 48 -o Extract/job001", root)
+    succeed("extract --from tomogram --optimisation-set optimisation_set.star --box-size 48 -o Extract/job001", root)
     said = succeed(
         "classify --optimisation-set Extract/job001/optimisation_set.star --reference densities/holo.mrc --classes 2 --iterations 6"
         f" --mask-diameter 380 --initial-lowpass {LOWPASS} --local-range 15 --offset-range 3 -o Class3D/job002",
@@ -50,7 +50,7 @@ def test_halves_agree_nowhere_beyond_the_initial_low_pass(noise: tuple[Path, str
 
 
 def test_a_sample_with_signal_is_not_called_noise(noise: tuple[Path, str], coarse: Path) -> None:
-    succeed("extract --optimisation-set optimisation_set.star --box-size 24 -o Extract/job001", coarse)
+    succeed("extract --from tomogram --optimisation-set optimisation_set.star --box-size 24 -o Extract/job001", coarse)
     said = succeed(
         "classify --optimisation-set Extract/job001/optimisation_set.star --reference densities/holo.mrc --classes 1 --iterations 4"
         " --mask-diameter 380 --initial-lowpass 120 --local-range 15 --offset-range 1 -o Class3D/job002",

@@ -109,7 +109,7 @@ def test_averages_from_cells_are_simulated_and_told_apart(shared: Path, tmp_path
     sample = "--pixel-size 15 --diameter 300 --width 128 --thickness 900 --tilt-step 6 --particles 10 --snr 0.3"
     succeed(f"simulate {root} --map {maps[0]} {maps[1]} {sample} --false-fraction 0.2 --structured-fraction 0 --seed 3", tmp_path)
     for line in (
-        "extract --optimisation-set optimisation_set.star --box-size 32 -o Extract/job001",
+        "extract --from tomogram --optimisation-set optimisation_set.star --box-size 32 -o Extract/job001",
         "reconstruct --optimisation-set Extract/job001/optimisation_set.star -o Reconstruct/job002",
         "classify --optimisation-set Extract/job001/optimisation_set.star --reference Reconstruct/job002/merged.mrc --classes 2"
         " --iterations 6 --mask-diameter 400 --initial-lowpass 80 --local-range 15 --offset-range 2 -o Class3D/job003",

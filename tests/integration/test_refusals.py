@@ -13,7 +13,7 @@ from helpers.terminal import here, shell, succeed
 from napari_subtomo.io import relion
 from napari_subtomo.io.particles import read_particles, write_particles
 
-EXTRACT = "extract --particles particles.star --tomograms tomograms.star --box-size 24 -o Extract/job001"
+EXTRACT = "extract --from tomogram --particles particles.star --tomograms tomograms.star --box-size 24 -o Extract/job001"
 RECONSTRUCT = "reconstruct --particles Extract/done/particles.star -o Reconstruct/job001"
 CLASSIFY = (
     "classify --particles Extract/done/particles.star --reference densities/holo.mrc --mask-diameter 400 --iterations 1 --no-align"

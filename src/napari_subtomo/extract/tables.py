@@ -17,9 +17,6 @@ from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.star import StarBlock
 
 FloatArray = npt.NDArray[np.float64]
-REASON_LABEL = "subtomoReason"
-"""Private column of the dropped particles: why."""
-
 RELION31_COMMENT = "# version 30001"
 
 
@@ -63,7 +60,9 @@ def _turned_priors(particles: ParticleSet, frames: FloatArray) -> dict[str, Floa
     return {label: turned[:, i] for i, label in enumerate(relion.ANGLE_PRIORS) if label in present}
 
 
-def optics_table(particles: ParticleSet, tomograms: Sequence[Tomogram], binning: float, size: int, premultiplied: bool) -> ParticleSet:
+def optics_table(
+    particles: ParticleSet, tomograms: Sequence[Tomogram], binning: float, size: int, premultiplied: bool, dimensions: int = 3
+) -> ParticleSet:
     """The set with the optics table of extracted images, one made from the tomograms where there is none.
 
     Parameters
@@ -75,6 +74,8 @@ def optics_table(particles: ParticleSet, tomograms: Sequence[Tomogram], binning:
     size : int
         Box in px.
     premultiplied : bool
+    dimensions : int
+        2 for stacks, 3 for volumes.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def optics_table(particles: ParticleSet, tomograms: Sequence[Tomogram], binning:
     pixels = np.array([t.frame.pixel_size for t in used])
     written: dict[str, Any] = {
         relion.CTF_PREMULTIPLIED: [int(premultiplied)] * len(used),
-        relion.IMAGE_DIMENSIONALITY: [3] * len(used),
+        relion.IMAGE_DIMENSIONALITY: [dimensions] * len(used),
         relion.SUBTOMOGRAM_BINNING: [binning] * len(used),
         relion.IMAGE_PIXEL_SIZE: pixels * binning,
         relion.IMAGE_SIZE: [size] * len(used),
@@ -135,6 +136,30 @@ def _with_optics(particles: ParticleSet, block: StarBlock) -> ParticleSet:
 def relion5_table(particles: ParticleSet) -> ParticleSet:
     """The set flagged as 3D subtomograms; frames of 2D stacks are forgotten."""
     return particles.without_columns(relion.VISIBLE_FRAMES).with_2d_stacks(False)
+
+
+def from_tilts_table(particles: ParticleSet, coordinates: FloatArray, *, fold: bool, stacks: bool) -> ParticleSet:
+    """The set as RELION's extraction from tilt images leaves it: frames of subtomograms and angles stay, also as text.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    coordinates : ndarray, shape (n, 3)
+        Centred coordinates to write, xyz, Å.
+    fold : bool
+        They are the true positions: origins become 0, and priors of origins follow.
+    stacks : bool
+        Images are 2D stacks.
+    """
+    table, columns = particles, {}
+    if fold:
+        if particles.has(*relion.ORIGIN_PRIORS):
+            prior = np.stack([particles.floats(label) for label in relion.ORIGIN_PRIORS], axis=-1)
+            columns = dict(zip(relion.ORIGIN_PRIORS, (prior - particles.origins).T, strict=True))
+        table = table.with_coordinates(coordinates).with_poses(None, np.zeros((particles.n, 3))).with_columns(columns)
+    elif not particles.has(*relion.CENTRED):
+        table = table.with_coordinates(coordinates).with_poses(None, particles.origins)
+    return table.without_columns(relion.VISIBLE_FRAMES, relion.IMAGE_NAME, relion.CTF_IMAGE).with_2d_stacks(stacks)
 
 
 def relion31_table(particles: ParticleSet, tomograms: Sequence[Tomogram], positions: FloatArray) -> ParticleSet:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from napari_subtomo.errors import OptionError, SubtomoError
 from napari_subtomo.extract.noise import NoiseCheck
 from napari_subtomo.extract.plan import Plan, record_path
+from napari_subtomo.extract.pool import in_order
 from napari_subtomo.extract.resample import resample
 from napari_subtomo.extract.statistics import premultiplied, relion5_weights, whitened
 from napari_subtomo.extract.transfer import MeanTransfer
@@ -28,7 +27,6 @@ from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 ENDINGS = {"relion5": ("_data.mrc", "_weights.mrc"), "relion31": (".mrc", "_ctf.mrc")}
-_AHEAD = 4  # particles queued per thread
 
 
 @dataclass(frozen=True)
@@ -156,31 +154,9 @@ class Cutter:
             reporter.advance(skipped)
         total = np.zeros((self.noise.shells, self.noise.number.size // self.noise.shells))
         broken: list[int] = []
-        for particle, sums in _in_order(self, todo, reporter):
+        for particle, sums in in_order(self.one, todo, self.options.threads, reporter):
             if sums is None:
                 broken.append(int(self.plan.rows[particle]))
             else:
                 total += sums
         return Extracted(skipped, tuple(broken), self.noise.unevenness(total) if len(todo) > len(broken) else None)
-
-
-def _in_order(cutter: Cutter, todo: Sequence[int], reporter: Reporter) -> list[tuple[int, FloatArray | None]]:
-    """Results in the order of `todo`, with few particles in flight; a stop or an error ends the rest."""
-    results: dict[int, FloatArray | None] = {}
-    queue = iter(todo)
-    with ThreadPoolExecutor(cutter.options.threads, thread_name_prefix="extract") as pool:
-        running: dict[Future[FloatArray | None], int] = {}
-        try:
-            while True:
-                for particle in queue:
-                    running[pool.submit(cutter.one, particle)] = particle
-                    if len(running) >= _AHEAD * cutter.options.threads:
-                        break
-                if not running:
-                    return [(particle, results[particle]) for particle in todo]
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    results[running.pop(future)] = future.result()
-                    reporter.advance()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise

@@ -113,7 +113,9 @@ def run_demo(options: DemoOptions, reporter: Reporter, sample: Mapping[str, Any]
     )
     extract = demo.step(
         "extract",
-        ExtractOptions(optimisation_set=pick.outputs["optimisation_set"], box_size=BOX, binning=1, threads=options.threads),
+        ExtractOptions(
+            optimisation_set=pick.outputs["optimisation_set"], source="tomogram", box_size=BOX, binning=1, threads=options.threads
+        ),
         "Extract/job002",
     )
     particles = extract.outputs["optimisation_set"]

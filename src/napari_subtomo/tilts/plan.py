@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,11 @@ class Sightings:
     places: FloatArray
     defocus_offsets: FloatArray
     visible: BoolArray
+
+    def select(self, index: npt.ArrayLike) -> Sightings:
+        """The chosen particles: a mask, or rows."""
+        chosen = np.asarray(index)
+        return replace(self, places=self.places[chosen], defocus_offsets=self.defocus_offsets[chosen], visible=self.visible[chosen])
 
     def axes(self, frames: FloatArray) -> FloatArray:
         """Image axes in frames of subtomograms.
@@ -103,7 +108,7 @@ def see(
     if trajectories is not None:
         moves = np.stack([trajectories.of(name, len(series)) for name in names], axis=1)
         places = places + np.einsum("tij,tnj->tni", tilt_matrices(series)[:, :2], moves) / frame.pixel_size
-    visible: BoolArray = ((places > margin) & (places < np.array(images.size) - margin)).all(axis=-1)
+    visible: BoolArray = np.asarray(((places > margin) & (places < np.array(images.size) - margin)).all(axis=-1))
     if max_dose is not None:
         if np.isnan(series.dose).any():
             raise InputError(f"Expected the exposure before each image of {tomogram.name} for a maximum dose, found none; leave it out.")

@@ -44,5 +44,5 @@ def pseudo_subtomogram(
     if circle:
         values = circle_cropped(values, n)
     total, weights, multiplicity = insertion.insert(values, transfer**2, counts)
-    data = xp.fft.fftshift(fft_module(xp).irfftn(total, s=(n, n, n))) * xp.float32((n * binning) ** 0.5)
+    data = xp.fft.fftshift(fft_module(xp).irfftn(total, s=(n, n, n), axes=(0, 1, 2))) * xp.float32((n * binning) ** 0.5)
     return data, xp.concatenate([weights, multiplicity])
