@@ -22,7 +22,7 @@ from napari_subtomo.io.tomograms import TomogramSet, read_tomograms, write_tomog
 from napari_subtomo.io.trajectories import write_trajectories
 from napari_subtomo.join import optics, tomograms
 from napari_subtomo.join.columns import check_images, particle_tables, stacked, without_images
-from napari_subtomo.join.names import SET, Names, joined_trajectories, list_of_changes, unique_names
+from napari_subtomo.join.names import SET, joined_trajectories, list_of_changes, unique_names
 from napari_subtomo.join.sources import Source, at_home, read_source
 from napari_subtomo.options.join import JoinOptions
 from napari_subtomo.progress import Reporter
@@ -41,7 +41,6 @@ class Joined:
     tomograms : TomogramSet or None
     sets : ndarray of int, shape (n,)
         Which set each particle came from, from 0.
-    names : Names
     warnings, messages : tuple of str
         What was lost and what was changed.
     """
@@ -49,15 +48,14 @@ class Joined:
     particles: ParticleSet
     tomograms: TomogramSet | None
     sets: npt.NDArray[np.int64]
-    names: Names
     warnings: tuple[str, ...]
     messages: tuple[str, ...]
 
 
 def joined(sources: Sequence[Source], folder: JobFolder) -> Joined:
-    """Particles and tomograms of several sets in one, rows set by set.
+    """Particles and tomograms of several sets in one, rows set by set, each particle with the name it had.
 
-    Optics groups that are equal become one; particles whose name is taken get another; columns are treated as `columns` says.
+    Optics groups that are equal become one; columns are treated as `columns` says.
 
     Raises
     ------
@@ -73,7 +71,6 @@ def joined(sources: Sequence[Source], folder: JobFolder) -> Joined:
     sets = [_modern(source, whole, sources) for source in sources]
     if whole is not None or any(particles.optics is not None for particles in sets):
         sets = [optics.completed(particles, whole) for particles in sets]
-    names = unique_names(sets)
     star: list[StarBlock] = []
     if sets[0].has(relion.IMAGE_NAME):
         star.append(StarBlock.list(relion.GENERAL, {relion.ARE_2D_STACKS: sets[0].is_2d_stacks}))
@@ -86,7 +83,7 @@ def joined(sources: Sequence[Source], folder: JobFolder) -> Joined:
         messages += renamed
         star.append(table)
         warnings += _unlike(table)
-    sets = [particles.with_columns({relion.TOMO_PARTICLE_NAME: new}) for particles, new in zip(sets, names.of, strict=True)]
+    sets = [particles.with_columns({relion.TOMO_PARTICLE_NAME: particles.names}) for particles in sets]
     rows, lost = particle_tables(sets)
     warnings += [_left_out(label, [sources[i] for i in owners], "particles") for label, owners in lost.items()]
     star.append(replace(stacked(rows), name=relion.PARTICLES))
@@ -94,7 +91,7 @@ def joined(sources: Sequence[Source], folder: JobFolder) -> Joined:
         messages.append("Class numbers are those that each set came with: class 1 of one is not class 1 of another.")
     path = folder.file("particles.star")
     number = np.repeat(np.arange(len(sets)), [particles.n for particles in sets])
-    return Joined(ParticleSet(StarFile(tuple(star), path), path), whole, number, names, tuple(warnings), tuple(messages))
+    return Joined(ParticleSet(StarFile(tuple(star), path), path), whole, number, tuple(warnings), tuple(messages))
 
 
 def run(options: JoinOptions, folder: JobFolder, reporter: Reporter) -> JobResult:
@@ -127,8 +124,12 @@ def run(options: JoinOptions, folder: JobFolder, reporter: Reporter) -> JobResul
     reporter.stage("duplicates", len(result.particles), "particles")
     keep, winner = _duplicates(options, result, reporter)
     reporter.advance(len(result.particles))
-    kept = result.particles.select(keep) if options.remove_duplicates else result.particles
-    motion = joined_trajectories(sources, result.names, result.tomograms, folder.file("motion.star"))
+    stay = keep if options.remove_duplicates else np.ones_like(keep)
+    parts = [stay[result.sets == i] for i in range(len(sources))]
+    names = unique_names([source.particles for source in sources], parts)
+    result = replace(result, particles=result.particles.with_columns({relion.TOMO_PARTICLE_NAME: [name for of in names.of for name in of]}))
+    kept = result.particles.select(stay)
+    motion = joined_trajectories(sources, names, parts, result.tomograms, folder.file("motion.star"))
 
     outputs: dict[str, Path] = {name: folder.file(f"{name}.star") for name in ("particles", "optimisation_set")}
     write_particles(outputs["particles"], kept)
@@ -137,16 +138,16 @@ def run(options: JoinOptions, folder: JobFolder, reporter: Reporter) -> JobResul
         write_tomograms(outputs["tomograms"], result.tomograms)
     if motion is not None:
         outputs["trajectories"] = folder.file("motion.star")
-        write_trajectories(outputs["trajectories"], motion.select(kept.names))
+        write_trajectories(outputs["trajectories"], motion)
     if not keep.all():
         outputs["duplicates"] = folder.file("duplicates.star")
         write_star(outputs["duplicates"], [_duplicate_table(result, keep, winner)])
         if options.remove_duplicates:
             outputs["particles_removed"] = folder.file("particles_removed.star")
             write_particles(outputs["particles_removed"], result.particles.select(~keep))
-    if result.names.changed:
+    if names.changed:
         outputs["names"] = folder.file("names.star")
-        write_star(outputs["names"], [list_of_changes(sources, result.names)])
+        write_star(outputs["names"], [list_of_changes(sources, names)])
     cells = {role: folder.name(outputs[role]) for role in ("particles", "tomograms", "trajectories") if role in outputs}
     write_optimisation_set(outputs["optimisation_set"], **cells)
     groups = result.particles.optics
@@ -155,7 +156,7 @@ def run(options: JoinOptions, folder: JobFolder, reporter: Reporter) -> JobResul
         "input": [source.particles.n for source in sources],
         "duplicates": int((~keep).sum()),
         "removed": len(result.particles) - kept.n,
-        "renamed": len(result.names.changed),
+        "renamed": len(names.changed),
         "optics_groups": 0 if groups is None else len(groups),
         "tomograms": 0 if result.tomograms is None else len(result.tomograms),
     }

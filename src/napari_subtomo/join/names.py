@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_subtomo.errors import InputError
 from napari_subtomo.io import relion
 from napari_subtomo.io.particles import ParticleSet
@@ -35,10 +38,16 @@ class Names:
     changed: tuple[tuple[int, int], ...]
 
 
-def unique_names(sets: Sequence[ParticleSet]) -> Names:
+def unique_names(sets: Sequence[ParticleSet], kept: Sequence[npt.NDArray[np.bool_]] | None = None) -> Names:
     """Names in which no two particles agree: who comes first keeps the name, others get the next free number of their tomogram.
 
     Two Extract jobs number their particles alike (`TS_01/1`), and trajectories and files of a later extraction go by these names.
+
+    Parameters
+    ----------
+    sets : sequence of ParticleSet
+    kept : sequence of ndarray of bool, optional
+        Of each set: which particles stay. Others keep their names and take none away.
     """
     highest: dict[str, int] = {}
     for particles in sets:
@@ -50,6 +59,9 @@ def unique_names(sets: Sequence[ParticleSet]) -> Names:
     for i, particles in enumerate(sets):
         names = []
         for row, (name, tomogram) in enumerate(zip(particles.names, particles.tomo_names, strict=True)):
+            if kept is not None and not kept[i][row]:
+                names.append(name)
+                continue
             whole = name if "/" in name else f"{tomogram}/{name}"  # as the files of an extraction are named
             if whole in taken:
                 prefix, _ = _parts(name, tomogram)
@@ -81,13 +93,17 @@ def list_of_changes(sources: Sequence[Source], names: Names) -> StarBlock:
     )
 
 
-def joined_trajectories(sources: Sequence[Source], names: Names, tomograms: TomogramSet | None, path: Path) -> Trajectories | None:
+def joined_trajectories(
+    sources: Sequence[Source], names: Names, kept: Sequence[npt.NDArray[np.bool_]], tomograms: TomogramSet | None, path: Path
+) -> Trajectories | None:
     """The trajectories of all sets under the new names; particles of a set without any do not move.
 
     Parameters
     ----------
     sources : sequence of Source
     names : Names
+    kept : sequence of ndarray of bool
+        Of each set: which particles stay.
     tomograms : TomogramSet or None
         The joined ones, for the number of tilts of particles that have no trajectory.
     path : Path
@@ -107,8 +123,10 @@ def joined_trajectories(sources: Sequence[Source], names: Names, tomograms: Tomo
         return None
     blocks: dict[str, StarBlock] = {}
     still: dict[str, StarBlock] = {}
-    for source, new in zip(sources, names.of, strict=True):
-        for name, former, tomogram in zip(new, source.particles.names, source.particles.tomo_names, strict=True):
+    for source, new, stays in zip(sources, names.of, kept, strict=True):
+        for name, former, tomogram, stay in zip(new, source.particles.names, source.particles.tomo_names, stays, strict=True):
+            if not stay:
+                continue
             if source.trajectories is None:
                 if tomogram not in still:
                     still[tomogram] = _still(source, tomogram, tomograms)
