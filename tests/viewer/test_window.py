@@ -102,6 +102,7 @@ def test_a_star_file_opened_by_the_user_is_followed(viewer: Any, project: Any) -
     view = view_of(viewer)
     assert view is not None
     assert len(viewer.layers) == 3
+    assert viewer.layers.selection.active is viewer.layers["Particles"]
     view.step(1)
     assert viewer.layers[0].name == "TS_02"
     viewer.open(str(project.data), plugin=PLUGIN)

@@ -85,6 +85,18 @@ def _follow_when_added(viewer: ViewerModel) -> None:
     viewer.layers.events.inserted.connect(added)
 
 
+def _activate_next(viewer: ViewerModel, points: Any) -> None:
+    """Let the particles be the active layer, whose keys are those of picking, where napari is about to activate the layer added last."""
+    active = viewer.layers.selection.events.active
+
+    def activated(event: Any) -> None:
+        if event.value is layers.find_layer(viewer, layers.ORIENTATIONS):
+            active.disconnect(activated)
+            viewer.layers.selection.active = points
+
+    active.connect(activated)
+
+
 def session_layers(session: Session) -> list[layers.LayerData]:
     """The layers of a session, as readers and samples hand them to napari."""
     state = resolve(session)
@@ -122,3 +134,4 @@ def follow_layers(viewer: ViewerModel) -> None:
     points = layers.find_layer(viewer, layers.PARTICLES)
     if points is not None and view_of(viewer) is None:
         open_session(viewer, points.metadata[layers.KEY]["session"])
+        _activate_next(viewer, points)
