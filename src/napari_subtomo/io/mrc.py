@@ -14,6 +14,8 @@ from napari_subtomo.errors import FileFormatError, FileMissingError, InputError
 from napari_subtomo.io.atomic import atomic_path
 
 HEADER_BYTES = 1024
+_MRC_VERSION = 20141
+_HALF_LIMIT = 65520.0  # the smallest number that float16 rounds to infinity
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
 
@@ -180,24 +182,35 @@ def write_mrc(path: str | Path, array: npt.ArrayLike, voxel_size: float, float16
         values = values[None]
     if values.ndim != 3 or values.size == 0:
         raise InputError(f"Expected a volume or a stack to write to {path}, found shape {values.shape}.")
-    dtype = np.dtype("<f2" if float16 else "<f4")
     with np.errstate(over="ignore"):
-        stored = np.ascontiguousarray(values, dtype=dtype)
-    numbers = stored.astype(np.float32) if float16 else stored
-    finite = np.isfinite(numbers)
-    if not finite.all():
-        count = int(finite.size - finite.sum())
+        numbers = np.ascontiguousarray(values, dtype=np.float32)
+    largest = float(np.abs(numbers).max())
+    if not largest < (_HALF_LIMIT if float16 else np.inf):  # NaN is never smaller
+        name, limit = ("float16", _HALF_LIMIT) if float16 else ("float32", np.inf)
+        count = int(numbers.size - (np.abs(numbers) < limit).sum())
         hint = "; write float32" if float16 and np.isfinite(values).all() else ""
-        raise InputError(f"Expected finite values that fit {dtype.name} for {path}, found {count} that do not{hint}.")
-    import mrcfile
+        raise InputError(f"Expected finite values that fit {name} for {path}, found {count} that do not{hint}.")
+    stored = numbers.astype("<f2") if float16 else numbers.astype("<f4", copy=False)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(_new_header(numbers, voxel_size, 12 if float16 else 2, stack))
+        file.write(stored.data)
 
-    with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
-        file.set_data(stored)
-        if stack:
-            file.set_image_stack()
-        else:
-            file.set_volume()
-        file.voxel_size = voxel_size
-        # the library's label holds the time: equal volumes shall be equal files
-        file.header.nlabl = 0
-        file.header.label[:] = b""
+
+def _new_header(values: npt.NDArray[np.float32], voxel_size: float, mode: int, stack: bool) -> bytes:
+    """The header of a file of `values`, without labels: those of other programs hold the time, and equal volumes shall be equal files."""
+    from mrcfile.dtypes import HEADER_DTYPE
+
+    header = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
+    header["nz"], header["ny"], header["nx"] = values.shape
+    sampling = (values.shape[2], values.shape[1], 1 if stack else values.shape[0])
+    for name, axis, number in zip(("mx", "my", "mz"), "xyz", sampling, strict=True):
+        header[name] = number
+        header["cella"][axis] = voxel_size * number
+    for angle in ("alpha", "beta", "gamma"):
+        header["cellb"][angle] = 90
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    header["mode"], header["ispg"], header["nversion"] = mode, 0 if stack else 1, _MRC_VERSION
+    header["map"], header["machst"] = b"MAP ", (0x44, 0x44, 0, 0)
+    header["dmin"], header["dmax"] = values.min(), values.max()
+    header["dmean"], header["rms"] = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    return header.tobytes()

@@ -16,11 +16,13 @@ EDGE = 5.0  # px over which the circle falls off
 
 
 @lru_cache(maxsize=4)
-def _circle(box: int, crop: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Weight of each pixel, and which pixels lie outside."""
+def _circle(box: int, crop: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Weight of each pixel, and the share of each in the mean of those outside; the middle of the image at the first pixel."""
     radius = radius_grid((box, box))
     inside = np.clip((crop / 2 - radius) / EDGE, 0, 1)
-    return (0.5 - 0.5 * np.cos(np.pi * inside)).astype(np.float32), radius > crop / 2
+    outside = (radius > crop / 2).astype(np.float32)
+    weight = (0.5 - 0.5 * np.cos(np.pi * inside)).astype(np.float32)
+    return np.fft.ifftshift(weight), np.fft.ifftshift(outside / outside.sum())
 
 
 def crop_circle(images: Any, crop: int) -> Any:
@@ -31,7 +33,7 @@ def crop_circle(images: Any, crop: int) -> Any:
     Parameters
     ----------
     images : array, shape (m, box, box)
-        Centres at index box // 2; changed in place.
+        Centres at the first pixel, as transforms with the origin at the particle give them; changed in place.
     crop : int
 
     Returns
@@ -40,7 +42,7 @@ def crop_circle(images: Any, crop: int) -> Any:
     """
     xp = namespace(images)
     weight, outside = (xp.asarray(a) for a in _circle(images.shape[-1], crop))
-    images -= images[:, outside].mean(axis=1)[:, None, None]
+    images -= (images.reshape(len(images), -1) @ outside.ravel())[:, None, None]
     images *= weight
     return images
 
@@ -62,22 +64,26 @@ def stack_images(values: Any, crop: int, circle: bool = True) -> Any:
     array, shape (m, crop, crop), float32
         Particles at index crop // 2.
     """
-    box = values.shape[1]
+    xp = namespace(values)
     images = _images(values)
     if circle:
         images = crop_circle(images, crop)
-    start = box // 2 - crop // 2
-    return images[:, start : start + crop, start : start + crop]
+    out = xp.empty((len(images), crop, crop), xp.float32)
+    low, high = crop // 2, crop - crop // 2  # pixels before the middle, and from it on
+    box = values.shape[1]
+    halves = ((slice(0, low), slice(box - low, box)), (slice(low, crop), slice(0, high)))
+    for to_y, from_y in halves:
+        for to_x, from_x in halves:
+            out[:, to_y, to_x] = images[:, from_y, from_x]
+    return out
 
 
 def _images(values: Any) -> Any:
-    """Images with the particle in the middle, of transforms with the particle at the origin."""
-    xp = namespace(values)
+    """Images of transforms, (m, box, box), the particle at the first pixel as in the transforms."""
     box = values.shape[1]
-    return xp.fft.fftshift(fft_module(xp).irfft2(values, s=(box, box)), axes=(1, 2))
+    return fft_module(namespace(values)).irfft2(values, s=(box, box))
 
 
 def circle_cropped(values: Any, crop: int) -> Any:
     """Transforms of images cut to a circle of diameter `crop` as `crop_circle` does, of transforms (m, box, box // 2 + 1)."""
-    xp = namespace(values)
-    return fft_module(xp).rfft2(xp.fft.ifftshift(crop_circle(_images(values), crop), axes=(1, 2)))
+    return fft_module(namespace(values)).rfft2(crop_circle(_images(values), crop))
