@@ -10,12 +10,15 @@ from helpers.extract_world import FULL, Listener, World, blobs
 from pydantic import ValidationError
 
 from napari_subtomo.errors import InputError
+from napari_subtomo.extract import run as extract
 from napari_subtomo.extract.recentre import recentre, recentred, reset
 from napari_subtomo.geometry.orientations import matrix_to_euler, random_matrices
 from napari_subtomo.io import relion
 from napari_subtomo.io.mrc import read_mrc
 from napari_subtomo.io.particles import ParticleSet, read_particles, write_particles
 from napari_subtomo.io.project import JobFolder, Project
+from napari_subtomo.numerics.fourier import lowpass
+from napari_subtomo.options.extract import ExtractOptions
 from napari_subtomo.options.recentre import RecentreOptions
 from napari_subtomo.options.reconstruct import ReconstructOptions
 from napari_subtomo.progress import Silent
@@ -152,8 +155,10 @@ def test_after_extraction_the_average_has_the_point_in_its_middle(tmp_path: Path
             shape, PIXEL, np.array([z / 2 + position[2] / PIXEL, y / 2 + position[1] / PIXEL, x / 2 + position[0] / PIXEL]), turn, 14.0
         )
     world.tomogram("T", volume, pixel=PIXEL, tilts=FULL)
-    write_particles(tmp_path / "particles.star", recentred(refined.particles, point))
-    extracted = world.extract(box_size=20, binning=1.0, invert=False, normalize=False, float16=False)
+    write_particles(tmp_path / "particles.star", refined.particles)
+    how = {"invert": False, "normalize": False, "float16": False, "recenter": True, "recenter_on": tuple(point)}
+    extracted = world.extract(box_size=20, binning=1.0, **how)
+    assert any("70.2 Å from its centre" in message for message in world.listener.messages)
     assert extracted.numbers["particles"] == len(true)
     kept = read_particles(extracted.outputs["particles"])
     assert kept.half_sets.tolist() == refined.particles.half_sets.tolist()
@@ -166,3 +171,39 @@ def test_after_extraction_the_average_has_the_point_in_its_middle(tmp_path: Path
     expected = blobs((20, 20, 20), PIXEL, np.array([z, y, x]), np.eye(3), 14.0)
     inside = np.linalg.norm(np.indices(expected.shape) - 10, axis=0) < 7  # beyond there are neighbours
     assert np.corrcoef(found[inside], expected[inside])[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("binning", [1.0, 2.0])
+def test_particles_of_tilt_images_are_cut_around_the_point_in_pixels_of_the_refined_map(
+    shared: Path, tmp_path: Path, binning: float
+) -> None:
+    """RELION's own particles with refined offsets: the average of what is cut around a point is the former one, moved."""
+    root = shared / "golden" / "relion5"
+    refined = read_particles(root / "Extract3d" / "particles.star")
+    origins = np.random.default_rng(4).uniform(-30, 30, (refined.n, 3))
+    moved = refined.coordinates() + np.einsum("nij,nj->ni", refined.frames, origins)
+    write_particles(tmp_path / "run_data.star", refined.with_coordinates(moved).with_poses(origins=origins))
+    point = np.array([4.0, -2.0, 6.0])  # pixels of 10 Å
+    project, size = Project(root), int(32 / binning)
+
+    def averaged(job: str, **options: object) -> np.ndarray:
+        values = {"particles": tmp_path / "run_data.star", "tomograms": root / "tomograms.star", "binning": binning}
+        values |= {"source": "tilts", "stack2d": False, "box_size": int(48 / binning), "crop_size": size, "float16": False}
+        folders = [JobFolder(project, tmp_path / job / name) for name in ("Extract", "Average")]
+        for folder in folders:
+            folder.path.mkdir(parents=True)
+        extracted = extract(ExtractOptions(**values, **options), folders[0], Silent())
+        written = read_particles(extracted.outputs["particles"])
+        assert not written.origins.any() and written.half_sets.tolist() == refined.half_sets.tolist()
+        assert written.pixel_size == 10 * binning and written.box_size == size
+        found = average(ReconstructOptions(particles=extracted.outputs["particles"], device="cpu"), folders[1], Silent())
+        return np.asarray(lowpass(read_mrc(found.outputs["merged"]), 10 * binning, 45.0))  # finer there is noise
+
+    plain, around = averaged("plain"), averaged("around", recenter=True, recenter_on=tuple(point))
+    x, y, z = (point / binning).astype(int)
+    expected = np.roll(plain, (-z, -y, -x), axis=(0, 1, 2))
+    inside = np.linalg.norm(np.indices(plain.shape) - size // 2, axis=0) < 0.22 * size
+    assert np.corrcoef(around[inside], expected[inside])[0, 1] > 0.97
+    assert np.corrcoef(around[inside], plain[inside])[0, 1] < 0.8
+    forgotten = averaged("forgotten", reset_offsets=True)
+    assert np.corrcoef(forgotten[inside], plain[inside])[0, 1] < 0.9  # up to 52 Å off

@@ -6,6 +6,7 @@ from napari_subtomo.data.result import JobResult
 from napari_subtomo.errors import InputError
 from napari_subtomo.extract.from_tilts import extract_from_tilts
 from napari_subtomo.extract.from_tomograms import extract_from_tomograms
+from napari_subtomo.extract.recentre import recentre
 from napari_subtomo.extract.source import choose_source
 from napari_subtomo.io.optimisation import resolve_inputs
 from napari_subtomo.io.project import JobFolder
@@ -40,6 +41,7 @@ def run(options: ExtractOptions, folder: JobFolder, reporter: Reporter) -> JobRe
         raise InputError("Expected tomograms to extract from, found none; give --tomograms or --optimisation-set.")
     if particles.n == 0:
         raise InputError(f"Expected at least one particle in {particles.path}, found none.")
+    particles = recentre(options, particles, tomograms, reporter)
     source, why = choose_source(options, particles, tomograms)
     reporter.message(why)
     if source == "tilts":

@@ -7,9 +7,10 @@ from typing import Literal
 from pydantic import model_validator
 
 from napari_subtomo.options.base import InputOptions, option
+from napari_subtomo.options.recentre import RecentreOptions
 
 
-class ExtractOptions(InputOptions):
+class ExtractOptions(RecentreOptions, InputOptions):
     """Cut a subtomogram and its weights at each particle."""
 
     source: Literal["auto", "tilts", "tomogram"] = option(
