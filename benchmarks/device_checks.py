@@ -29,6 +29,7 @@ from napari_subtomo.numerics.backend import device_context, to_device, to_host
 from napari_subtomo.numerics.ctf import ctf, dose_weight
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
+from napari_subtomo.numerics.slices import insert_slices
 from napari_subtomo.numerics.wedge import make_wedge
 from napari_subtomo.progress import Silent
 from napari_subtomo.reconstruct.average import average
@@ -96,6 +97,20 @@ def _noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 # --- numerics ------------------------------------------------------------------------------------------------------------
+
+
+@_check(1e-5)
+def insertion_of_slices(device: str) -> Outputs:
+    """Sums of 2D transforms in a box, with samples that count and samples that do not."""
+    rng = np.random.default_rng(8)
+    values = (rng.standard_normal((5, 24, 13)) + 1j * rng.standard_normal((5, 24, 13))).astype(np.complex64)
+    weights = rng.random((5, 24, 13)).astype(np.float32)
+    axes = random_matrices(5, rng)[:, :2] * (16 / 24)
+    with device_context(device):
+        arrays = [to_device(a, device) for a in (values, weights, axes)]
+        plain = insert_slices(*arrays, 16)
+        counted = insert_slices(*arrays, 16, to_device((weights > 0.3).astype(np.float32), device))
+    return {f"{name} {i}": value for name, three in (("all", plain), ("counted", counted)) for i, value in enumerate(three)}
 
 
 @_check(1e-5)

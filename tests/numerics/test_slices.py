@@ -115,3 +115,12 @@ def test_an_odd_box_works_too() -> None:
 def test_axes_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(GeometryError, match="axes"):
         insert_slices(np.zeros((2, 8, 5), complex), np.zeros((2, 8, 5)), np.zeros(shape), 8)
+
+
+def test_slices_turned_into_matrices_a_few_at_a_time_add_up_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    values, axes = np.fft.rfft2(rng.standard_normal((5, 8, 8))), random_matrices(5, rng)[:, :2]
+    together = insert_slices(values, np.abs(values), axes, 8)
+    monkeypatch.setattr("napari_subtomo.numerics.slices._CHUNK", 60)  # two slices of 25 samples at once, and one is left
+    for found, wanted in zip(insert_slices(values, np.abs(values), axes, 8), together, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)

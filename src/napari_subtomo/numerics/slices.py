@@ -33,8 +33,10 @@ class SliceInsertion:
         Edge of the box in voxels.
     samples : array of int32, shape (p,)
         Which of the s·(s//2+1) samples of a slice count.
+    group : int
+        Number g of slices that share a matrix.
     matrices : tuple of sparse matrix, each of shape (nodes, g·p)
-        From the samples of g neighbouring slices to the nodes of the box.
+        From the samples of g neighbouring slices, fewer in the last one, to the nodes of the box.
     flipped : array of bool, shape (m·p,)
         Samples inserted as their Friedel mates.
     area : array of float32, shape (m,)
@@ -44,6 +46,7 @@ class SliceInsertion:
     size: int
     box: int
     samples: Any
+    group: int
     matrices: tuple[Any, ...]
     flipped: Any
     area: Any
@@ -68,10 +71,9 @@ class SliceInsertion:
         columns *= xp.repeat(self.area, len(self.samples))[:, None]
         if counts is not None:
             columns *= (columns[:, 3] > 0)[:, None]
-        total, start = xp.zeros((int(np.prod(self.shape)), 4), xp.float32), 0
-        for matrix in self.matrices:
-            total += matrix @ columns[start : start + matrix.shape[1]]
-            start += matrix.shape[1]
+        total, step = xp.zeros((int(np.prod(self.shape)), 4), xp.float32), self.group * len(self.samples)
+        for number, matrix in enumerate(self.matrices):
+            total += matrix @ columns[number * step : (number + 1) * step]
         total = total.reshape(*self.shape, 4)
         plane = total[:, :, 0].copy()
         minus = (-xp.arange(self.box)) % self.box
@@ -101,14 +103,14 @@ def slice_insertion(axes: Any, size: int, box: int) -> SliceInsertion:
     xp = namespace(axes)
     axes = axes.astype(xp.float64)
     kx = xp.arange(size // 2 + 1)[None, :]
-    ky = xp.fft.fftfreq(size, 1 / size).round()[:, None]
+    ky = ((xp.arange(size) + size // 2) % size - size // 2)[:, None]
     keep = (kx**2 + ky**2 <= (size / 2) ** 2) & ((kx > 0) | (ky >= 0))
     samples = xp.flatnonzero(keep).astype(xp.int32)
     k = xp.stack([xp.broadcast_to(kx, keep.shape)[keep], xp.broadcast_to(ky, keep.shape)[keep]], axis=1).astype(xp.float64)
     group = max(1, _CHUNK // len(samples))
     parts = [_matrix((k @ axes[i : i + group]).reshape(-1, 3), box) for i in range(0, len(axes), group)]
     area = xp.linalg.norm(xp.cross(axes[:, 0], axes[:, 1]), axis=1).astype(xp.float32)
-    return SliceInsertion(size, box, samples, tuple(p[0] for p in parts), xp.concatenate([p[1] for p in parts]), area)
+    return SliceInsertion(size, box, samples, group, tuple(p[0] for p in parts), xp.concatenate([p[1] for p in parts]), area)
 
 
 def insert_slices(values: Any, weights: Any, axes: Any, box: int, counts: Any | None = None) -> tuple[Any, Any, Any]:
@@ -172,4 +174,4 @@ def _matrix(points: Any, box: int) -> tuple[Any, Any]:
     sparse = scipy_sparse(points)
     start = xp.arange(0, 8 * len(q) + 1, 8, dtype=xp.int32)
     entries = (xp.ascontiguousarray(shares.T).ravel(), xp.ascontiguousarray(rows.T).ravel(), start)
-    return sparse.csc_matrix(entries, shape=(box * box * half, len(q))), flipped
+    return sparse.csr_matrix(entries, shape=(len(q), box * box * half)).T, flipped
