@@ -62,7 +62,7 @@ class OptionForm(QTabWidget):
         for name, info in self.model.model_fields.items():
             if name not in leave_out:
                 groups.setdefault(str(extras(info).get("group") or "I/O"), []).append(name)
-        yield from groups.items()
+        yield from sorted(groups.items(), key=lambda item: item[0] == "Compute")  # the last tab, as RELION's Running is
 
     def _add_page(self, title: str, names: list[str]) -> None:
         page, area = QWidget(), QScrollArea()

@@ -43,6 +43,8 @@ class StatusLine(QLabel):
         from napari.utils.notifications import show_error
 
         text = error if isinstance(error, str) else sentence(error)
+        if self.text() == f"✖ {text}":
+            return  # said already: a job's end is heard of from its process and from its folder
         self.setStyleSheet(f"color: {ERROR};")
         self._show(f"✖ {text}")
         show_error(text)
