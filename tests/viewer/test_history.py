@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,18 @@ from scipy.spatial.transform import Rotation
 
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.load import load_session
+from napari_subtomo.viewer.picking import drawing
 from napari_subtomo.viewer.picking.delta import Delta, between
+from napari_subtomo.viewer.picking.files import Imported
 from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.spheres import Sphere, count
+from napari_subtomo.viewer.picking.unsaved import read_journal
 from napari_subtomo.viewer.view import ProjectView, open_session
+
+
+@pytest.fixture(autouse=True)
+def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -30,6 +40,126 @@ def picker(view: ProjectView) -> Any:
     picker.spacing = 20.0
     yield picker
     picker.close()
+
+
+def _add(view: ProjectView, picker: Picker, points: Any) -> None:
+    points.add([[10.0, 20.0, 30.0]])
+
+
+def _click(view: ProjectView, picker: Picker, points: Any) -> None:
+    picker.use("points")
+    picker.click(np.array([8.0, 9.0, 10.0]))
+
+
+def _move(view: ProjectView, picker: Picker, points: Any) -> None:
+    moved = points.data.copy()
+    moved[[1, 3]] += [1 / 3, 2, 0]
+    points.data = moved
+
+
+def _delete(view: ProjectView, picker: Picker, points: Any) -> None:
+    points.selected_data = {0, 2, 5}
+    points.remove_selected()
+
+
+def _delete_all(view: ProjectView, picker: Picker, points: Any) -> None:
+    points.selected_data = set(range(len(points.data)))
+    points.remove_selected()
+
+
+def _paste(view: ProjectView, picker: Picker, points: Any) -> None:
+    view.viewer.dims.ndisplay = 3  # in slices napari 0.9 cannot paste
+    points.selected_data = {0, 2}
+    points._copy_data()
+    points._paste_data()
+    _ = view.session  # napari does not tell of it
+
+
+def _sphere(view: ProjectView, picker: Picker, points: Any) -> None:
+    picker.use("sphere")
+    picker.click(np.array([16.0, 20.0, 24.0]))
+
+
+def _rim(view: ProjectView, picker: Picker, points: Any) -> None:
+    picker.use("rim")
+    for place in ([16, 20, 30], [16, 26, 24], [16, 20, 18]):
+        picker.click(np.asarray(place, dtype=float))
+    picker.following()
+
+
+def _given(view: ProjectView, picker: Picker) -> None:
+    """A sphere that is there before the edit, chosen."""
+    picker.choose(0)
+
+
+def _resize(view: ProjectView, picker: Picker, points: Any) -> None:
+    _given(view, picker)
+    picker.set_radius(75.0)
+
+
+def _reach(view: ProjectView, picker: Picker, points: Any) -> None:
+    _given(view, picker)
+    picker.reach(np.array([16.0, 20.0, 33.0]))
+
+
+def _drag(view: ProjectView, picker: Picker, points: Any) -> None:
+    picker.use("sphere")
+    handles: Any = layers.find_layer(view.viewer, drawing.HANDLES)
+    moved = handles.data.copy()
+    moved[0] += [0, 3, 1]
+    handles.data = moved
+
+
+def _delete_sphere(view: ProjectView, picker: Picker, points: Any) -> None:
+    _given(view, picker)
+    picker.delete_sphere()
+
+
+def _lattice(view: ProjectView, picker: Picker, points: Any) -> None:
+    assert picker.add_particles([0]) > 0
+
+
+def _import(view: ProjectView, picker: Picker, points: Any) -> None:
+    axes = Rotation.random(3, random_state=1).as_matrix()
+    axes[2] = np.nan
+    picks = Imported(("TS_01", "TS_02", "TS_02"), np.arange(9.0).reshape(3, 3), axes)
+    assert picker.add_imported(picks) == (3, 0)
+    assert picker.add_imported(picks) == (0, 0)  # they are there
+
+
+def _import_spheres(view: ProjectView, picker: Picker, points: Any) -> None:
+    picks = Imported((), np.zeros((0, 3)), np.zeros((0, 3, 3)), (Sphere.at("TS_02", (1, 2, 3), 40), Sphere.at("TS_01", (0, 0, 0), 60)))
+    assert picker.add_imported(picks) == (0, 1)  # one of them is there
+
+
+EDITS: dict[str, Callable[[ProjectView, Picker, Any], None]] = {
+    function.__name__.strip("_"): function
+    for function in (
+        *(_add, _click, _move, _delete, _delete_all, _paste, _sphere, _rim, _resize, _reach, _drag, _delete_sphere, _lattice),
+        *(_import, _import_spheres),
+    )
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_each_edit_is_one_step_of_undo_and_one_of_the_journal(name: str, view: ProjectView, picker: Picker) -> None:
+    picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 60))
+    picker.choose(None)
+    before, edits = content(view.session), view.editor.history.unsaved
+    EDITS[name](view, picker, layers.find_layer(view.viewer, layers.PARTICLES))
+    after = content(view.session)
+    assert after != before
+    assert view.editor.history.unsaved == edits + 1
+    assert view.editor.undo()
+    assert content(view.session) == before
+    assert view.editor.redo()
+    assert content(view.session) == after
+    assert view.editor.journal.path is not None
+    _, history = read_journal(view.editor.journal.path)
+    again = load_session(view.session.project)
+    for delta in history.done:
+        again = delta.forward(again)
+    assert content(again) == after
 
 
 def test_every_edit_can_be_undone_and_done_again(view: ProjectView, picker: Picker) -> None:

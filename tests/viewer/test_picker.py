@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,114 @@ def test_the_tool_follows_the_mode_that_napari_is_in(view: ProjectView, picker: 
     picker.use("sphere")
     view.viewer.layers.selection.active = particles
     assert picker.tool == "move"
+
+
+def test_a_tool_that_works_on_a_layer_is_laid_down_with_it(view: ProjectView, picker: Picker) -> None:
+    image, particles = (layers.find_layer(view.viewer, role) for role in (layers.TOMOGRAM, layers.PARTICLES))
+    for tool, left in (("points", "move"), ("select", "move"), ("sphere", "move"), ("rim", "rim")):
+        view.viewer.layers.selection.active = particles
+        picker.use(tool)  # type: ignore[arg-type]
+        view.viewer.layers.selection.active = image
+        assert picker.tool == left
+
+
+def test_rim_clicks_stay_in_their_tomogram(view: ProjectView, picker: Picker) -> None:
+    picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 50))
+    picker.use("rim")
+    picker.click(np.array([16.0, 20.0, 30.0]))
+    assert picker.chosen is None  # the next sphere begins
+    clicks: Any = layers.find_layer(view.viewer, drawing.CLICKS)
+    assert len(clicks.data) == 1
+    view.update(slab=40.0)
+    assert len(picker.clicks) == 1
+    view.step(1)
+    assert len(picker.clicks) == len(clicks.data) == 0
+
+
+def test_other_files_in_the_same_view_choose_no_sphere(view: ProjectView, picker: Picker, project: Any) -> None:
+    heard: list[bool] = []
+    picker.elsewhere.connect(lambda: heard.append(True))
+    picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 50))
+    view.step(1)
+    view.step(-1)
+    assert (picker.chosen, heard) == (None, [])
+    picker.choose(0)
+    other = load_session(project.tomograms)
+    view.show(replace(other, spheres=(Sphere.at("TS_01", (0, 0, 0), 70),)))
+    assert (picker.chosen, heard) == (None, [True])
+
+
+def test_the_radius_shown_is_that_of_the_chosen_sphere_whatever_changed_it(view: ProjectView, picker: Picker) -> None:
+    picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 50))
+    picker.use("sphere")
+    handles: Any = layers.find_layer(view.viewer, drawing.HANDLES)
+    moved = handles.data.copy()
+    moved[1] = moved[0] + [0, 0, 9]
+    handles.data = moved
+    assert picker.radius == pytest.approx(90)
+    picker.undo()
+    assert picker.radius == pytest.approx(50)
+
+
+def test_keys_of_relions_picker_do_the_same_here(view: ProjectView, picker: Picker) -> None:
+    Bindings(picker)
+    viewer = view.viewer
+    keys = {str(key): call for key, call in viewer.keymap.items()}
+    image: Any = layers.find_layer(viewer, layers.TOMOGRAM)
+    viewer.cursor.position = (160.0, 200.0, 240.0)
+    keys["A"](viewer)  # a point under the pointer
+    np.testing.assert_allclose(view.session.table.positions[-1], [0, 0, 0], atol=1e-9)
+    keys["X"](viewer)
+    assert tuple(image.plane.normal) == (1, 0, 0)  # in slices there is no plane to turn
+    show_axes(viewer, "oblique")
+    for key, normal in (("X", (0, 0, 1)), ("Y", (0, 1, 0))):
+        keys[key](viewer)
+        assert tuple(image.plane.normal) == normal
+    viewer.scene.camera.angles = (10, 30, 60)
+    keys["O"](viewer)
+    np.testing.assert_allclose(image.plane.normal, viewer.scene.camera.view_direction, atol=1e-6)
+    assert {"[", "]", "N", "R"} <= set(keys)
+    keys["]"](viewer)
+    assert view.session.shown == "TS_02"
+
+
+def test_handles_have_no_least_size_where_none_is_in_the_slice(view: ProjectView, picker: Picker) -> None:
+    """napari draws one point of size zero in a corner then, which a least size would make visible."""
+    picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 150))
+    picker.use("sphere")
+    handles: Any = layers.find_layer(view.viewer, drawing.HANDLES)
+    clicks: Any = layers.find_layer(view.viewer, drawing.CLICKS)
+    view.viewer.dims.point = (160.0, 0.0, 0.0)
+    assert (handles.canvas_size_limits, clicks.canvas_size_limits[0]) == (drawing.HANDLE_SIZE, 0)
+    view.viewer.dims.point = (30.0, 0.0, 0.0)
+    assert len(handles._view_indices) == 1  # the diamond lies in every slice of its sphere
+    view.step(1)
+    assert len(handles._view_indices) == 0
+    assert handles.canvas_size_limits[0] == 0
+
+
+def test_particles_that_were_moved_stay_selected(view: ProjectView, picker: Picker) -> None:
+    points: Any = layers.find_layer(view.viewer, layers.PARTICLES)
+    points.selected_data = {1, 2}
+    moved = points.data.copy()
+    moved[[1, 2]] += [0, 1, 0]
+    points.data = moved
+    assert view.editor.history.unsaved == 1
+    assert set(points.selected_data) == {1, 2}
+    view.step(1)
+    assert not points.selected_data
+
+
+def test_the_first_particles_of_a_lattice_are_drawn_as_large_as_they_fit(project: Any) -> None:
+    view = open_session(ViewerModel(), load_session(project.tomograms))
+    picker = Picker(view)
+    picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 100))
+    assert view.session.diameter == 200
+    picker.add_particles([0])
+    assert view.session.diameter == 60
+    picker.set_spacing(30, 1)
+    picker.add_particles([0])
+    assert view.session.diameter == 60
 
 
 def test_closing_takes_layers_and_keys_away(view: ProjectView) -> None:

@@ -58,6 +58,18 @@ def test_clicks_in_one_slice_of_any_axis_make_its_equator(axis: int) -> None:
         assert (fit.flat, fit.radius) == (True, pytest.approx(80))
 
 
+def test_clicks_on_a_small_part_of_a_sphere_are_called_loose() -> None:
+    angles = np.deg2rad(np.arange(0, 360, 60))
+    ring = 300 * np.column_stack([np.cos(angles), np.sin(angles), np.zeros(6)])
+    assert not fit_sphere(ring).loose
+    tilted = np.where(np.arange(6) % 2, 12.0, -12.0)[:, None] * [0, 0, 1] + ring  # slices 24 Å apart
+    assert fit_sphere(tilted).loose
+    low = np.column_stack([280 * np.cos(angles), 280 * np.sin(angles), np.full(6, np.sqrt(300**2 - 280**2))])
+    fit = fit_sphere(np.concatenate([ring, low, low * [1, 1, -1]]))
+    assert (fit.loose, fit.flat) == (False, False)
+    np.testing.assert_allclose(fit.centre, 0, atol=1e-9)
+
+
 @pytest.mark.parametrize("points", [[], [[0, 0, 0], [1, 0, 0]], [[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]]])
 def test_clicks_that_tell_no_sphere_are_an_error(points: list[list[float]]) -> None:
     with pytest.raises(InputError, match="Expected"):

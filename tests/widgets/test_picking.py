@@ -7,18 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.picking import content
+from helpers.picking import mouse
+from helpers.picking_dock import errors, finish
 from napari.components import ViewerModel
-from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt
 
-from napari_subtomo.io.annotations import read_annotations
-from napari_subtomo.io.particles import read_particles
 from napari_subtomo.viewer import layers
-from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.load import load_session
+from napari_subtomo.viewer.picking import drawing
 from napari_subtomo.viewer.picking.spheres import Sphere, count
-from napari_subtomo.viewer.view import open_session, view_of
+from napari_subtomo.viewer.view import open_session
 from napari_subtomo.widgets.panels.picking import NOTHING, PickingPanel
 
 pytestmark = pytest.mark.gui
@@ -43,16 +40,6 @@ def panel(qtbot: Any, viewer: ViewerModel) -> Any:
     return panel
 
 
-def finish(qtbot: Any, panel: PickingPanel) -> None:
-    """Wait for what runs beside the window."""
-    qtbot.waitUntil(lambda: not any(task is not None and task.running for task in (panel._task, panel._search)), timeout=10000)
-    qtbot.wait(20)
-
-
-def errors() -> list[str]:
-    return [str(notice.message) for notice in notification_manager.records]
-
-
 def test_without_a_project_the_dock_says_what_to_do(panel: PickingPanel) -> None:
     assert panel.caption.text() == NOTHING
     assert not panel.tools.isEnabled()
@@ -73,62 +60,9 @@ def test_it_fits_beside_the_viewer(panel: PickingPanel, viewer: ViewerModel, pro
 def test_every_control_tells_what_it_does(panel: PickingPanel) -> None:
     controls = [*panel.tools.buttons.values(), *panel.axes.buttons.values(), panel.slab, panel.arrows, panel.face_view, panel.look_at]
     controls += [panel.spheres, panel.radius, panel.spacing, panel.seed, panel.make, panel.add_one, panel.add_all, panel.delete]
-    controls += [panel.undo, panel.redo, panel.imports, panel.target.native, panel.save_button]
+    controls += [panel.undo, panel.redo, panel.imports, panel.target.native, panel.save_button, panel.only_near, *panel.normals]
+    controls += [panel.recovery.which, panel.recovery.recover_button, panel.recovery.discard_button]
     assert [control for control in controls if not control.toolTip()] == []
-
-
-def test_a_sphere_becomes_particles_and_files_that_other_docks_hear_of(
-    panel: PickingPanel, viewer: ViewerModel, project: Any, qtbot: Any
-) -> None:
-    view = open_session(viewer, load_session(project.tomograms))
-    assert panel.caption.text() == "TS_01: 0 particles, 0 spheres"
-    panel.tools.buttons["sphere"].click()
-    assert panel._picker is not None
-    panel._picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 300))
-    assert panel.spheres.count() == 1
-    panel.spacing.setValue(60)
-    assert panel.count.text() == "323 particles"
-    panel.radius.setValue(150)
-    assert panel.count.text() == f"{count(150, 60)} particles"
-    assert "r = 150 Å" in panel.spheres.item(0).text()
-    panel.radius.setValue(300)
-    assert panel.unsaved.text() == "3 edits not saved"
-    panel.add_one.click()
-    assert panel.status.text() == "⚠ 323 particles added, 299 of them outside of the tomogram."
-    assert panel.caption.text() == "TS_01: 323 particles, 1 sphere"
-    panel.add_all.click()
-    assert "already" in panel.status.text()
-    panel.undo.click()
-    assert view.session.totals() == (0, 0)
-    panel.redo.click()
-    assert view.session.totals() == (323, 0)
-    assert panel.unsaved.text() == "4 edits not saved"
-    heard: list[Product] = []
-    desk_of(viewer).produced.connect(heard.append)
-    folder = Path(str(panel.target.value))
-    panel.save_button.click()
-    finish(qtbot, panel)
-    assert folder == project.root / "Picks" / "job006"
-    assert panel.unsaved.text() == "All edits saved"
-    assert panel.status.text().startswith("323 particles (323 added) saved to")
-    assert [(product.job, product.folder) for product in heard] == [("pick", folder)]
-    assert read_particles(heard[0].outputs["particles"]).n == 323
-    assert len(read_annotations(heard[0].outputs["annotations"] / "TS_01_spheres.star")) == 1
-    assert not (project.root / ".subtomo").exists()
-    panel.undo.click()
-    panel.save(folder)
-    finish(qtbot, panel)
-    assert read_particles(folder / "particles.star").n == 0
-
-
-def test_a_folder_with_files_is_an_error_in_the_dock_and_in_napari(
-    panel: PickingPanel, viewer: ViewerModel, project: Any, qtbot: Any
-) -> None:
-    open_session(viewer, load_session(project.root))
-    panel.save(project.kept.parent)
-    finish(qtbot, panel)
-    assert "new or empty folder" in panel.status.text()
-    assert "new or empty folder" in errors()[-1]
 
 
 def test_slab_axes_and_arrows_reach_the_viewer(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
@@ -142,16 +76,119 @@ def test_slab_axes_and_arrows_reach_the_viewer(panel: PickingPanel, viewer: View
     assert panel.axes.buttons["XZ"].isChecked()
     panel.arrows.click()
     assert not layers.find_layer(viewer, layers.ORIENTATIONS).visible  # type: ignore[union-attr]
-    assert not panel.plane_row.isVisible()
+    assert not panel.plane_box.isVisible()
     panel.axes.buttons["oblique"].click()
-    assert panel.plane_row.isVisible()
+    assert panel.plane_box.isVisible()
     viewer.scene.camera.angles = (10, 30, 60)
     panel.face_view.click()
     image: Any = layers.find_layer(viewer, layers.TOMOGRAM)
     np.testing.assert_allclose(image.plane.normal, viewer.scene.camera.view_direction, atol=1e-6)
+    for axis, button in enumerate(panel.normals):
+        button.click()
+        assert tuple(image.plane.normal) == tuple(np.eye(3)[axis])
     image.plane.normal = (0.6, 0.0, 0.8)
     panel.look_at.click()
     np.testing.assert_allclose(viewer.scene.camera.view_direction, (0.6, 0.0, 0.8), atol=1e-6)
+
+
+def test_the_box_of_orientations_follows_the_eye_of_the_layer(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
+    open_session(viewer, load_session(project.root))
+    arrows: Any = layers.find_layer(viewer, layers.ORIENTATIONS)
+    arrows.visible = False
+    assert not panel.arrows.isChecked()
+    panel.arrows.click()
+    assert arrows.visible
+
+
+def test_only_particles_near_the_plane(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
+    open_session(viewer, load_session(project.root))
+    points: Any = layers.find_layer(viewer, layers.PARTICLES)
+    panel.axes.buttons["oblique"].click()
+    panel.slab.setValue(60)
+    panel.only_near.click()
+    assert 0 < (points.border_color[:, 3] > 0).sum() < 6
+    panel.only_near.click()
+    assert (points.border_color[:, 3] > 0).all()
+
+
+def test_tools_are_those_of_napari_and_their_buttons_follow(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
+    open_session(viewer, load_session(project.root))
+    particles: Any = layers.find_layer(viewer, layers.PARTICLES)
+    for tool, mode in (("points", "add"), ("select", "select"), ("move", "pan_zoom")):
+        panel.tools.buttons[tool].click()
+        assert (str(particles.mode), viewer.layers.selection.active) == (mode, particles)
+    particles.mode = "select"
+    assert panel.tools.buttons["select"].isChecked()
+    panel.tools.buttons["rim"].click()
+    assert viewer.layers.selection.active is layers.find_layer(viewer, drawing.CLICKS)
+    panel.tools.buttons["sphere"].click()
+    assert viewer.layers.selection.active is layers.find_layer(viewer, drawing.HANDLES)
+    viewer.layers.selection.active = layers.find_layer(viewer, layers.TOMOGRAM)
+    assert panel.tools.buttons["move"].isChecked()
+
+
+def test_clicks_and_drags_of_a_mouse_are_counted_and_undone(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
+    view = open_session(viewer, load_session(project.tomograms))
+    viewer.dims.point = (160.0, 0.0, 0.0)
+    panel.radius.setValue(50)
+    panel.spacing.setValue(20)
+    panel.tools.buttons["sphere"].click()
+    mouse(view, [16, 20, 24])
+    assert panel.count.text() == f"{count(50, 20)} particles"
+    mouse(view, [16, 20, 29], [16, 20, 30], [16, 20, 32])  # the diamond on the rim
+    assert (panel.radius.value(), panel.count.text()) == (80, f"{count(80, 20)} particles")
+    assert panel.unsaved.text() == "2 edits not saved"
+    panel.undo.click()
+    assert (panel.radius.value(), panel.count.text()) == (50, f"{count(50, 20)} particles")
+    mouse(view, [16, 5, 5])  # another sphere
+    assert panel.spheres.count() == 2
+    panel.spheres.setCurrentRow(0)
+    assert panel._picker is not None and panel._picker.chosen == 0
+    panel.seed.setValue(7)
+    panel.add_one.click()
+    assert view.session.totals() == (count(50, 20), 0)
+    panel.add_all.click()
+    assert view.session.totals() == (2 * count(50, 20), 0)
+    panel.delete.click()
+    assert panel.spheres.count() == 1
+    assert not panel.add_one.isEnabled()
+
+
+def test_a_key_that_cannot_do_its_work_is_told_in_the_dock(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
+    open_session(viewer, load_session(project.root))
+    viewer.cursor.position = (160.0, 200.0, 240.0)
+    {str(key): call for key, call in viewer.keymap.items()}["R"](viewer)
+    assert "chosen sphere" in panel.status.text()
+    assert "chosen sphere" in errors()[-1]
+
+
+def test_another_tomogram_shows_its_own_spheres(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
+    view = open_session(viewer, load_session(project.root))
+    assert panel._picker is not None
+    panel._picker.add_sphere(Sphere.at("TS_01", (0, 0, 0), 50))
+    view.step(1)
+    assert (panel.spheres.count(), panel.caption.text()) == (0, "TS_02: 4 particles, 0 spheres")
+    panel._picker.add_sphere(Sphere.at("TS_02", (0, 0, 0), 70))
+    assert "r = 70 Å" in panel.spheres.item(0).text()
+    panel.undo.click()
+    panel.undo.click()
+    assert view.session.shown == "TS_01"  # where the edit was made
+    assert panel.spheres.count() == 0
+
+
+def test_an_edit_that_could_not_be_journalled_is_told(
+    panel: PickingPanel, viewer: ViewerModel, project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = open_session(viewer, load_session(project.root))
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(view.editor.journal, "write", full)
+    assert panel._picker is not None
+    panel._picker.click(np.array([8.0, 8.0, 8.0]))
+    assert "not in the edit journal" in panel.unsaved.text()
+    assert "No space left" in panel.unsaved.text()
 
 
 def test_rim_clicks_are_counted_and_made_a_sphere(panel: PickingPanel, viewer: ViewerModel, project: Any) -> None:
@@ -162,65 +199,13 @@ def test_rim_clicks_are_counted_and_made_a_sphere(panel: PickingPanel, viewer: V
     for place in ([16, 20, 30], [16, 26, 24], [16, 20, 18]):
         assert not panel.make.isEnabled()
         picker.click(np.asarray(place, dtype=float))
-    assert panel.count.text().startswith("3 rim clicks: circle in this slice, r = 60 ± 0 Å")
+    assert panel.count.text().startswith("3 rim clicks: circle in one plane, r = 60 ± 0 Å")
     panel.make.click()
     assert panel.spheres.count() == 1
     panel.delete.click()
     assert panel.spheres.count() == 0
     panel.undo.click()
     assert panel.spheres.count() == 1
-
-
-def test_particles_of_a_file_are_added_in_one_edit(panel: PickingPanel, viewer: ViewerModel, project: Any, qtbot: Any) -> None:
-    view = open_session(viewer, load_session(project.tomograms))
-    panel.import_file(project.kept)
-    finish(qtbot, panel)
-    assert panel.status.text() == "8 particles imported."
-    assert view.session.totals() == (8, 0)
-    assert len(layers.find_layer(viewer, layers.ORIENTATIONS).data) == 4  # type: ignore[union-attr]
-    panel.undo.click()
-    assert view.session.totals() == (0, 0)
-    panel.import_file(project.root / "nothing.csv")
-    finish(qtbot, panel)
-    assert "nothing there" in panel.status.text()
-
-
-def test_edits_of_a_closed_window_are_offered_and_recovered(panel: PickingPanel, viewer: ViewerModel, project: Any, qtbot: Any) -> None:
-    former = open_session(ViewerModel(), load_session(project.root))
-    points: Any = layers.find_layer(former.viewer, layers.PARTICLES)
-    points.add([[10.0, 20.0, 30.0]])
-    points.add([[11.0, 20.0, 30.0]])
-    before = content(former.session)
-    former.close()
-    assert not panel.recovery.isVisible()
-    panel._look_for_unsaved()  # as at the next start
-    finish(qtbot, panel)
-    assert panel.recovery.isVisible()
-    assert "2 edits of Select/job005 in project" in panel.recovery.text.text()
-    qtbot.mouseClick(panel.recovery.recover_button, Qt.MouseButton.LeftButton)
-    finish(qtbot, panel)
-    view = view_of(viewer)
-    assert view is not None
-    assert content(view.session) == before
-    assert panel.unsaved.text() == "2 edits not saved"
-    finish(qtbot, panel)
-    assert not panel.recovery.isVisible()
-    assert len(list((project.root / ".subtomo").iterdir())) == 1
-    panel.undo.click()
-    panel.undo.click()
-    assert panel.unsaved.text() == "All edits saved"
-
-
-def test_edits_can_be_discarded(panel: PickingPanel, project: Any, qtbot: Any) -> None:
-    former = open_session(ViewerModel(), load_session(project.root))
-    layers.find_layer(former.viewer, layers.PARTICLES).add([[10.0, 20.0, 30.0]])  # type: ignore[union-attr]
-    former.close()
-    panel._look_for_unsaved()
-    finish(qtbot, panel)
-    panel.recovery.discard_button.click()
-    finish(qtbot, panel)
-    assert not panel.recovery.isVisible()
-    assert not (project.root / ".subtomo").exists()
 
 
 def test_closing_the_dock_leaves_the_viewer_alone(qtbot: Any, viewer: ViewerModel, project: Any) -> None:

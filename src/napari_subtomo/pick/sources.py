@@ -111,6 +111,17 @@ def read_spheres(path: Path, tomograms: TomogramSet, units: Units = "voxels", to
     return _checked(Spheres(names, positions, _numbers(path, columns, label) * scale), str(path))
 
 
+def has_radii(path: Path) -> bool:
+    """Whether a STAR or CSV file has a column of radii: it holds spheres then.
+
+    Raises
+    ------
+    InputError
+        Missing file, or none of coordinates.
+    """
+    return not set(_columns(path)).isdisjoint(_RADII)
+
+
 def parse_spheres(texts: Sequence[str], tomograms: TomogramSet, units: Units = "voxels") -> Spheres:
     """Spheres written as NAME,X,Y,Z,R; the name may hold commas.
 

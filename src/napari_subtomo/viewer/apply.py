@@ -129,7 +129,8 @@ def _catch_up(event: Any) -> None:
 def _update_points(layer: Any, state: OverlayState, former: OverlayState | None) -> bool:
     moved = layer.data.shape != state.points_zyx.shape or not np.array_equal(layer.data, state.points_zyx)
     if moved:
-        layer.selected_data = set()
+        if former is None or len(layer.data) != len(state.rows) or not np.array_equal(former.rows, state.rows):
+            layer.selected_data = set()  # else the same ones have moved, and may be moved on
         layer.data = state.points_zyx.copy()  # napari moves points in place, and what was drawn must stay known
     # after another tomogram, or points added or deleted by hand, napari has filled in looks of its own
     anew = former is None or moved or len(former.rows) != len(state.rows) or former.geometry is not state.geometry

@@ -183,7 +183,8 @@ def _painted(session: Session, geometry: Geometry, colours: ParticleColours, kep
     """Colours (n, 4): rejected particles grey, and all but those under the pointer dimmed."""
     rows = geometry.rows
     face = colours.values[rows]
-    face[~kept] = palette.rgba(palette.REJECTED, REJECTED_ALPHA)
+    # napari shows points in 3D whatever their `shown` says: hidden ones are transparent too
+    face[~kept] = palette.rgba(palette.REJECTED, 0.0 if session.rejected == "hidden" else REJECTED_ALPHA)
     others: npt.NDArray[np.bool_] | None = None
     if session.hover_class is not None:
         others = session.table.classes[rows] != session.hover_class

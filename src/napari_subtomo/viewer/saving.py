@@ -16,11 +16,12 @@ from napari_subtomo.io.job_folders import allocate, finish, job_folders
 from napari_subtomo.io.optimisation import write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder, Project
+from napari_subtomo.io.star import write_star
 from napari_subtomo.pick.fresh import make_particles, orientation_columns
 from napari_subtomo.pick.job import ANNOTATIONS, as_relion5, particle_annotations
 from napari_subtomo.pick.rejoin import join_particles, stable_ids
 from napari_subtomo.pick.sources import Picks
-from napari_subtomo.viewer.picking.files import annotations_of
+from napari_subtomo.viewer.picking.files import annotations_of, tomograms_of
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.table import ADDED, ParticleTable
 
@@ -51,7 +52,7 @@ class Saved:
         changes = [f"{count} {what}" for count, what in ((self.moved, "moved"), (self.added, "added"), (self.removed, "deleted")) if count]
         edited = f" ({', '.join(changes)})" if changes else ""
         stale = "; extract again before you average or classify them" if self.moved or self.added else ""
-        return f"{self.particles} particles{edited} saved to {self.path}{stale}."
+        return f"{self.particles} particle{'s' * (self.particles != 1)}{edited} saved to {self.path}{stale}."
 
 
 def kept_particles(session: Session) -> tuple[ParticleSet, Saved]:
@@ -154,7 +155,8 @@ def save_annotations(session: Session, folder: Path, overwrite: bool = False) ->
     """Write the kept particles of all tomograms as a picking job.
 
     `particles.star`, `optimisation_set.star`, and in `annotations` for each tomogram the files of its particles and of its spheres
-    that RELION's picker opens; a tomogram whose particles or spheres were all deleted gets an empty one.
+    that RELION's picker opens; a tomogram whose particles or spheres were all deleted gets an empty one. Beside a volume that no STAR
+    file describes comes a `tomograms.star`, so that the picks can be opened again.
 
     Parameters
     ----------
@@ -171,22 +173,24 @@ def save_annotations(session: Session, folder: Path, overwrite: bool = False) ->
     """
     if not overwrite and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"Expected a new or empty folder for the particles, found files in {folder}; choose another one.")
-    if session.tomogram_set is None:
-        raise InputError("Expected the tomogram set of the particles, found none; open the project or its tomograms.star.")
+    tomograms = tomograms_of(session)
     particles, saved = kept_particles(session)
-    former = [str(name) for name in dict.fromkeys(session.table.tomograms.tolist())]
-    annotations = particle_annotations(as_relion5(particles, session.tomogram_set), session.tomogram_set, former)
+    tables = [session.table] if session.saved is None else [session.table, session.saved]
+    former = dict.fromkeys(str(name) for table in tables for name in table.tomograms.tolist())
+    annotations = particle_annotations(as_relion5(particles, tomograms), tomograms, list(former))
     had_spheres = [sphere.tomogram for sphere in session.saved_spheres]
-    annotations += annotations_of(session.spheres, session.tomogram_set, had_spheres)
+    annotations += annotations_of(session.spheres, tomograms, had_spheres)
     project = Project(session.project)
     job = JobFolder(project, folder) if overwrite else allocate(project, FOLDER, folder, command="napari-subtomo (saved in napari)")
     for one in annotations:
         write_annotations(job.file(ANNOTATIONS), one)
     write_particles(job.file("particles.star"), particles)
-    path = session.tomogram_set.path
-    tomograms = None if path is None else project.name(path)
-    write_optimisation_set(job.file("optimisation_set.star"), particles=job.name("particles.star"), tomograms=tomograms)
+    path = tomograms.path
+    if path is None:
+        path = job.file("tomograms.star")
+        write_star(path, tomograms.star)
+    name = project.name(path)
+    write_optimisation_set(job.file("optimisation_set.star"), particles=job.name("particles.star"), tomograms=name)
     job.file("RELION_JOB_EXIT_SUCCESS").touch()
-    inputs = [] if tomograms is None else [tomograms]
-    finish(job, "Succeeded", inputs, [job.name("particles.star"), job.name("optimisation_set.star")])
+    finish(job, "Succeeded", [name], [job.name("particles.star"), job.name("optimisation_set.star")])
     return replace(saved, path=job.file("particles.star"))

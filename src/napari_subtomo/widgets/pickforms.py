@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -36,6 +37,8 @@ AXES = {
     "YZ": ("YZ", "Slices across X."),
     "oblique": ("Oblique", "A plane in 3D: Shift+drag moves it; turn the view and press Face view to tilt it."),
 }
+#: Axes z, y, x across which the plane can be turned, and their keys.
+NORMALS = (("Z", ""), ("Y", " (key Y)"), ("X", " (key X)"))
 
 
 class PickingForm(Dock):
@@ -59,15 +62,19 @@ class PickingForm(Dock):
         self.arrows.setChecked(True)
         self.arrows.setToolTip("Show the particles' z axes as arrows.")
         self.face_view = QPushButton("Face view")
-        self.face_view.setToolTip("Turn the plane so that it faces you.")
+        self.face_view.setToolTip("Turn the plane so that it faces you (key O).")
         self.look_at = QPushButton("Look at plane")
         self.look_at.setToolTip("Turn the view so that it looks straight at the plane.")
+        self.normals = [_button(axis, f"Turn the plane across the {axis} axis{key}.") for axis, key in NORMALS]
+        self.only_near = QCheckBox("Only particles near the plane")
+        self.only_near.setToolTip("Hide particles outside of the slab around the plane; hidden ones are not selected either.")
         self.spheres = SphereList()
         self.radius = length_box(300, 1, 1000000, 10, "Radius of the chosen sphere, or of the next one.")
         self.spacing = length_box(60, 1, 100000, 5, "Distance between neighbouring particles on a sphere.")
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setValue(1)
+        self.seed.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.seed.setToolTip("Seed of the random in-plane angles; the same as the --seed of napari-subtomo pick.")
         self.count = QLabel()
         self.count.setWordWrap(True)
@@ -93,8 +100,13 @@ class PickingForm(Dock):
         view.addRow(self.axes)
         view.addRow("Slab thickness (Å)", self.slab)
         view.addRow(self.arrows)
-        self.plane_row = _row(self.face_view, self.look_at)
-        view.addRow(self.plane_row)
+        self.plane_box = QWidget()
+        plane = QVBoxLayout(self.plane_box)
+        plane.setContentsMargins(0, 0, 0, 0)
+        plane.addWidget(self.only_near)
+        plane.addWidget(_row(self.face_view, self.look_at))
+        plane.addWidget(_row(QLabel("Plane across"), *self.normals))
+        view.addRow(self.plane_box)
         spheres = QFormLayout()
         self.sphere_box = _group("Spheres", spheres)
         spheres.addRow(self.spheres)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # qtpy adds the name at run time
 from qtpy.QtWidgets import QButtonGroup, QDoubleSpinBox, QGridLayout, QListWidget, QListWidgetItem, QPushButton, QWidget
 
+from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.spheres import Sphere, count
 
 
@@ -93,3 +94,21 @@ def length_box(value: float, low: float, high: float, step: float, tip: str) -> 
     box.setToolTip(tip)
     box.setAlignment(Qt.AlignmentFlag.AlignRight)
     return box
+
+
+def some(n: int, what: str) -> str:
+    """A number with its noun."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def preview_text(picker: Picker) -> str:
+    """How many particles the sphere of the preview would get."""
+    if len(picker.clicks):
+        fit = picker.fit
+        clicks = some(len(picker.clicks), "rim click")
+        if fit is None:
+            return f"{clicks}; three in one slice, or four in several, make a sphere"
+        kind = "circle in one plane" if fit.flat else "sphere"
+        advice = "; loose: click further apart" if fit.loose else ""
+        return f"{clicks}: {kind}, r = {fit.radius:.0f} ± {fit.residual:.0f} Å, {some(picker.count, 'particle')}{advice}"
+    return f"{some(picker.count, 'particle')}" if picker.sphere is not None else "No sphere chosen"

@@ -21,6 +21,8 @@ ROLES = (OUTLINES, LATTICE, HANDLES, CLICKS)
 NAMES = {HANDLES: "Spheres", OUTLINES: "Sphere outlines", LATTICE: "Lattice preview", CLICKS: "Rim clicks"}
 #: The chosen sphere and its lattice; the others; clicks.
 CHOSEN, OTHER, CLICK = OKABE_ITO[5], OKABE_ITO[1], OKABE_ITO[4]
+#: Rim of the lattice's dots, which keeps them apart from the circle that they lie on.
+EDGE = "#000000"
 #: Pixels of the screen between which handles stay, however far the view is zoomed.
 HANDLE_SIZE = (11, 15)
 
@@ -48,8 +50,7 @@ def layer_of(viewer: ViewerModel, role: str, voxel: float) -> Any:
         layer = Vectors(np.zeros((0, 2, 3)), vector_style="line", **common)
     else:
         layer = Points(np.zeros((0, 3)), **common)
-        if role != LATTICE:
-            layer.canvas_size_limits = HANDLE_SIZE
+        layer.canvas_size_limits = (0, HANDLE_SIZE[1] if role != LATTICE else 10000)
     viewer.add_layer(layer)
     if active is not None:
         viewer.layers.selection.active = active
@@ -86,21 +87,41 @@ def draw_handles(layer: Any, handles: Handles, chosen: int | None, voxel: float)
         layer.size = np.full(len(handles.points_zyx), max(4.0, 40.0 / voxel))
 
 
+def limit_sizes(layer: Any, cutting: Cutting, margin: float) -> None:
+    """Keep handles large enough to be hit however far the view is zoomed.
+
+    Not where none is in the slice: napari then draws one point of size zero in a corner, which must stay so.
+
+    Parameters
+    ----------
+    layer : Points
+    cutting : Cutting
+    margin : float
+        Voxels on either side of the slice in which points are drawn.
+    """
+    away = np.abs((layer.data.reshape(-1, 3) - cutting.point) @ cutting.normal)
+    seen = len(away) > 0 and (cutting.deep or bool((away <= margin).any()))
+    limits = HANDLE_SIZE if seen else (0, HANDLE_SIZE[1])
+    if tuple(layer.canvas_size_limits) != limits:
+        layer.canvas_size_limits = limits
+
+
 def draw_outlines(layer: Any, segments: FloatArray, owners: npt.NDArray[np.int64], chosen: int | None) -> None:
     """Circles, the chosen sphere's in its colour."""
     layer.data = segments
     if len(segments):
         layer.edge_color = _colours(owners, chosen)
         lengths = np.linalg.norm(segments[:, 1], axis=1)
-        layer.edge_width = float(np.clip(0.6 * np.median(lengths), 0.8, 3.0))
+        layer.edge_width = float(np.clip(0.35 * np.median(lengths), 0.7, 2.0))
 
 
 def draw_lattice(layer: Any, points_zyx: FloatArray, size: float) -> None:
     """Dots where particles would be added; `size` in voxels."""
     layer.data = points_zyx
     if len(points_zyx):
-        layer.face_color = rgba(CHOSEN, 0.7)
-        layer.border_width = 0.0
+        layer.face_color = rgba(CHOSEN)
+        layer.border_color = rgba(EDGE)
+        layer.border_width = 0.2
         layer.size = np.full(len(points_zyx), size)
         layer.symbol = "disc"
 

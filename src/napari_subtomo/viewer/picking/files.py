@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.errors import FileFormatError, InputError
+from napari_subtomo.errors import FileFormatError, InputError, OptionError
+from napari_subtomo.io import relion
 from napari_subtomo.io.annotations import Annotations, find_annotations, read_annotations
 from napari_subtomo.io.particles import read_particles
-from napari_subtomo.io.relion import ANGLES, CENTRED, SPHERE_RADIUS, SUBTOMOGRAM_ANGLES
-from napari_subtomo.io.star import read_star
+from napari_subtomo.io.project import Project
+from napari_subtomo.io.relion import ANGLES, CENTRED, SUBTOMOGRAM_ANGLES
+from napari_subtomo.io.star import StarBlock, StarFile, read_star
 from napari_subtomo.io.tomograms import TomogramSet
 from napari_subtomo.pick.job import ANNOTATIONS, sphere_annotations
-from napari_subtomo.pick.sources import read_points, read_spheres
+from napari_subtomo.pick.sources import Picks, Spheres, has_radii, read_points, read_spheres
 from napari_subtomo.viewer.picking.spheres import Sphere, as_picks, from_picks
 
+if TYPE_CHECKING:
+    from napari_subtomo.viewer.session import Session
+
 FloatArray = npt.NDArray[np.float64]
+Picked = TypeVar("Picked", Picks, Spheres)
+
+
+def tomograms_of(session: Session) -> TomogramSet:
+    """The tomograms of a session as read, or one made from the header of a volume that no STAR file describes.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    if session.tomogram_set is not None:
+        return session.tomogram_set
+    if not session.tomograms:
+        raise InputError("Expected a tomogram to place the particles in, found none; open the project or its tomograms.star.")
+    project, shown = Project(session.project), session.tomograms
+    columns: dict[str, list[object]] = {
+        relion.TOMO_NAME: [tomogram.name for tomogram in shown],
+        relion.TILT_SERIES_PIXEL_SIZE: [tomogram.frame.pixel_size for tomogram in shown],
+        relion.TOMO_BINNING: [tomogram.frame.binning for tomogram in shown],
+    }
+    sizes = zip(*(tomogram.frame.size_xyz for tomogram in shown), strict=True)
+    columns |= {label: list(size) for label, size in zip((relion.TOMO_SIZE_X, relion.TOMO_SIZE_Y, relion.TOMO_SIZE_Z), sizes, strict=True)}
+    paths = [tomogram.tomogram_path for tomogram in shown]
+    columns[relion.TOMO_RECONSTRUCTED] = ["N/A" if path is None else project.name(path) for path in paths]
+    return TomogramSet(StarFile((StarBlock.loop(relion.GLOBAL, columns),)), project)
 
 
 def spheres_beside(folder: Path, tomograms: TomogramSet) -> tuple[Sphere, ...]:
@@ -58,12 +90,6 @@ class Imported:
     orientations: FloatArray
     spheres: tuple[Sphere, ...] = ()
 
-    @property
-    def sentence(self) -> str:
-        """One line for the user."""
-        n, spheres = len(self.tomograms), len(self.spheres)
-        return f"{spheres} sphere{'s' * (spheres != 1)} imported." if spheres else f"{n} particle{'s' * (n != 1)} imported."
-
 
 def import_picks(path: Path, tomograms: TomogramSet, shown: str) -> Imported:
     """Particles, points or spheres of a STAR or CSV file.
@@ -84,11 +110,11 @@ def import_picks(path: Path, tomograms: TomogramSet, shown: str) -> Imported:
         Missing file or columns, or a tomogram that is not in the set.
     """
     path = Path(path)
-    block = read_star(path) if path.suffix.lower() == ".star" else None
-    if block is not None and (path.stem.endswith("_spheres") or block.first.has(SPHERE_RADIUS)):
-        spheres = from_picks(read_spheres(path, tomograms))
+    star = path.suffix.lower() == ".star"
+    if (star and path.stem.endswith("_spheres")) or has_radii(path):
+        spheres = from_picks(_named(read_spheres, path, tomograms, shown))
         return Imported((), np.zeros((0, 3)), np.zeros((0, 3, 3)), spheres)
-    if block is not None and not path.stem.endswith("_particles") and _particle_file(path):
+    if star and not path.stem.endswith("_particles") and _particle_file(path):
         particles = read_particles(path)
         unknown = sorted(set(particles.tomo_names) - set(tomograms.names))
         if unknown:
@@ -96,11 +122,19 @@ def import_picks(path: Path, tomograms: TomogramSet, shown: str) -> Imported:
         oriented = any(particles.has(label) for label in (*ANGLES, *SUBTOMOGRAM_ANGLES))
         axes = particles.orientations if oriented else np.full((particles.n, 3, 3), np.nan)
         return Imported(tuple(particles.tomo_names), particles.positions(tomograms), axes)
-    try:
-        picks = read_points(path, tomograms)
-    except InputError:
-        picks = read_points(path, tomograms, tomogram=shown)
+    picks = _named(read_points, path, tomograms, shown)
     return Imported(tuple(picks.tomo_names), picks.positions, np.full((len(picks), 3, 3), np.nan))
+
+
+def _named(read: Callable[..., Picked], path: Path, tomograms: TomogramSet, shown: str) -> Picked:
+    """What a file holds, taken to lie in the tomogram shown if it names none."""
+    try:
+        return read(path, tomograms)
+    except InputError as error:
+        try:
+            return read(path, tomograms, tomogram=shown)
+        except OptionError:
+            raise error from None  # it names others
 
 
 def _particle_file(path: Path) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.picking import drawing
 from napari_subtomo.viewer.picking.picker import Picker
-from napari_subtomo.viewer.picking.slab import clicked, clicked_at
+from napari_subtomo.viewer.picking.slab import clicked, clicked_at, face_camera, turn_plane
 
 if TYPE_CHECKING:
     from napari_subtomo.viewer.view import ProjectView
@@ -34,7 +34,11 @@ class Bindings:
         self._mouse = self._pressed  # one object, to be found again in the list
         viewer.mouse_drag_callbacks.append(self._mouse)
         self._bind("n", lambda: picker.attempt(picker.following))
-        self._bind("r", lambda: picker.attempt(self._reach))
+        self._bind("r", lambda: picker.attempt(self._at_pointer, picker.reach))
+        self._bind("a", lambda: picker.attempt(self._at_pointer, picker.click))
+        self._bind("x", lambda: self._plane(lambda image: turn_plane(viewer, image, 2)))
+        self._bind("y", lambda: self._plane(lambda image: turn_plane(viewer, image, 1)))
+        self._bind("o", lambda: self._plane(lambda image: face_camera(viewer, image)))
         self._bind("Control-Z", lambda: picker.attempt(picker.undo))
         self._bind("Control-Shift-Z", lambda: picker.attempt(picker.redo))
 
@@ -57,11 +61,16 @@ class Bindings:
             return  # it is somebody else's on this viewer; the button does the same
         self._keys.append(key)
 
-    def _reach(self) -> None:
+    def _at_pointer(self, action: Callable[[Any], None]) -> None:
         image: Any = layers.find_layer(self.picker.viewer, layers.TOMOGRAM)
         voxels = None if image is None else clicked_at(image, self.picker.viewer)
         if voxels is not None:
-            self.picker.reach(voxels)
+            action(voxels)
+
+    def _plane(self, turn: Callable[[Any], None]) -> None:
+        image: Any = layers.find_layer(self.picker.viewer, layers.TOMOGRAM)
+        if image is not None and self.picker.viewer.dims.ndisplay == 3:
+            turn(image)
 
     def _pressed(self, viewer: Any, event: Any) -> Iterator[None]:
         """On the viewer: it hears of a press before the active layer does."""

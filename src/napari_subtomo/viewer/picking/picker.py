@@ -42,6 +42,7 @@ class Picker(Stage):
         session = self.view.session
         position = session.tomogram.frame.positions(voxels_zyx)
         if self.tool == "rim":
+            self.chosen = None  # the next sphere begins
             self.clicks = np.vstack([self.clicks, position])
             self._draw(session)
             self.changed.emit()
@@ -154,34 +155,48 @@ class Picker(Stage):
             raise InputError(f"Expected spheres large enough for particles {self.spacing:g} Å apart, found none; use a smaller spacing.")
         new = np.flatnonzero(~_there(session, names, positions))
         if len(new):
-            self._add([names[i] for i in new], positions[new], frames[new])
+            if not session.table.alive.any():  # nothing tells how large they are, but that they fit side by side
+                session = replace(session, diameter=min(session.diameter, self.spacing))
+            self._add(session, [names[i] for i in new], positions[new], frames[new])
         return len(new)
 
     def outside(self, n: int) -> int:
         """How many of the last n particles lie outside of their tomogram: a wrong centre or radius shows here."""
         session = self.view.session
-        names, positions = session.table.tomograms[-n:], session.table.positions[-n:]
+        first = len(session.table) - n
+        names, positions = session.table.tomograms[first:], session.table.positions[first:]
         frames = {tomogram.name: tomogram.frame for tomogram in session.tomograms if tomogram.name in names}
         return n - sum(int(inside(frame.voxels_zyx(positions[names == name]), frame).sum()) for name, frame in frames.items())
 
-    def add_imported(self, picks: Imported) -> None:
-        """Add what was read from a file: one edit."""
-        session = self.view.session
-        if picks.spheres:
-            self.view.update(spheres=(*session.spheres, *picks.spheres))
-        if picks.tomograms:
-            self._add(picks.tomograms, picks.positions, picks.orientations)
+    def add_imported(self, picks: Imported) -> tuple[int, int]:
+        """Add what was read from a file, but for what is there already: one edit.
 
-    def _add(self, names: Sequence[str], positions: FloatArray, orientations: FloatArray) -> None:
+        Returns
+        -------
+        int, int
+            Particles and spheres that were new.
+        """
         session = self.view.session
+        spheres = tuple(sphere for sphere in picks.spheres if sphere not in session.spheres)
+        if spheres:
+            session = replace(session, spheres=(*session.spheres, *spheres))
+        new = np.flatnonzero(~_there(session, picks.tomograms, picks.positions))
+        if len(new):
+            self._add(session, [picks.tomograms[i] for i in new], picks.positions[new], picks.orientations[new])
+        elif spheres:
+            self.view.show(session)
+        return len(new), len(spheres)
+
+    def _add(self, session: Session, names: Sequence[str], positions: FloatArray, orientations: FloatArray) -> None:
         table = session.table.with_added(names, positions, orientations)
-        self.view.update(table=table, kept=np.concatenate([session.kept, np.ones(len(names), dtype=bool)]))
+        kept = np.concatenate([session.kept, np.ones(len(names), dtype=bool)])
+        self.view.show(replace(session, table=table, kept=kept))
 
     def attempt(self, action: Any, *arguments: Any) -> None:
         """Do something that a key or click asked for; what goes wrong is told by `failed`."""
         try:
             action(*arguments)
-        except SubtomoError as error:
+        except (SubtomoError, OSError) as error:
             self.failed.emit(error)
 
 

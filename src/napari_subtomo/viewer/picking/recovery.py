@@ -10,7 +10,8 @@ from napari_subtomo.errors import InputError, SubtomoError
 from napari_subtomo.io.project import Project
 from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.picking.history import History
-from napari_subtomo.viewer.picking.journal import fingerprint, read_journal
+from napari_subtomo.viewer.picking.journal import fingerprint
+from napari_subtomo.viewer.picking.unsaved import read_journal
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.sources import find_sources
 

@@ -149,6 +149,14 @@ def face_camera(viewer: ViewerModel, image: Any) -> None:
     image.plane.normal = tuple(direction / np.linalg.norm(direction))
 
 
+def turn_plane(viewer: ViewerModel, image: Any, axis: int) -> None:
+    """Turn the plane so that its normal is the z (0), y (1) or x (2) axis, about the point under the pointer if that is on the plane."""
+    pivot = clicked_at(image, viewer) if viewer.dims.ndisplay == 3 else None
+    if pivot is not None:
+        image.plane.position = tuple(pivot)
+    image.plane.normal = tuple(np.eye(3)[axis])
+
+
 def face_plane(viewer: ViewerModel, image: Any) -> None:
     """Turn the camera so that it looks straight onto the plane."""
     normal = np.asarray(image.plane.normal, dtype=np.float64)

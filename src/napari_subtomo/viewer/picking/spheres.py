@@ -17,6 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Clicks lie in one plane if they leave it by less than this part of their extent.
 FLAT = 0.02
+#: Looseness above which the user is asked for clicks further apart.
+LOOSE = 4.0
 #: A circle needs three clicks, a sphere four.
 CIRCLE, SPHERE = 3, 4
 
@@ -65,12 +67,20 @@ class Fit:
         Root mean square distance of the clicks from the sphere, in the unit of the clicks.
     flat : bool
         All clicks lie in one plane: the sphere is centred in it.
+    looseness : float
+        Standard error of the centre, where it is least certain, if each click is off by one unit: about 1 for clicks all around.
     """
 
     centre: FloatArray
     radius: float
     residual: float
     flat: bool
+    looseness: float = 1.0
+
+    @property
+    def loose(self) -> bool:
+        """Whether small errors of the clicks move the sphere far: they lie on too small a part of it."""
+        return self.looseness > LOOSE
 
 
 def fit_sphere(points: npt.ArrayLike) -> Fit:
@@ -104,8 +114,16 @@ def fit_sphere(points: npt.ArrayLike) -> Fit:
     solution, *_ = np.linalg.lstsq(system, (flattened**2).sum(axis=1), rcond=None)
     centre, offset = solution[:-1], solution[-1]
     radius = float(np.sqrt(offset + centre @ centre))
-    residual = float(np.sqrt(np.mean((np.linalg.norm(flattened - centre, axis=1) - radius) ** 2)))
-    return Fit(middle + centre @ basis, radius, residual, bool(flat))
+    distances = np.linalg.norm(flattened - centre, axis=1)
+    residual = float(np.sqrt(np.mean((distances - radius) ** 2)))
+    return Fit(middle + centre @ basis, radius, residual, bool(flat), _looseness(flattened - centre, distances))
+
+
+def _looseness(spokes: FloatArray, distances: FloatArray) -> float:
+    """Standard error of the centre, in its least certain direction, for errors of one unit: from ``(JᵀJ)⁻¹`` of the distances."""
+    jacobian = np.column_stack([spokes / distances[:, None], np.ones(len(spokes))])
+    covariance = np.linalg.pinv(jacobian.T @ jacobian)[:-1, :-1]
+    return float(np.sqrt(np.linalg.eigvalsh(covariance)[-1]))
 
 
 def cut(centre: npt.ArrayLike, radius: float, point: npt.ArrayLike, normal: npt.ArrayLike) -> tuple[FloatArray, float] | None:

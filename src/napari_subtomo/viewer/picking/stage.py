@@ -11,7 +11,9 @@ from psygnal import Signal
 from napari_subtomo.errors import InputError
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.picking import drawing
+from napari_subtomo.viewer.picking.delta import same_files
 from napari_subtomo.viewer.picking.handles import Handles, dragged, handles_of, inside, outlines
+from napari_subtomo.viewer.picking.near import NearPlane
 from napari_subtomo.viewer.picking.spheres import Fit, Sphere, count, fit_sphere, lattice
 from napari_subtomo.viewer.session import Session
 
@@ -35,6 +37,8 @@ class Stage:
 
     #: tool, chosen sphere, preview or clicks changed
     changed = Signal()
+    #: the view shows other files than before
+    elsewhere = Signal()
 
     def __init__(self, view: ProjectView) -> None:
         self.view = view
@@ -48,6 +52,8 @@ class Stage:
         self._handles = Handles()
         self._dragged: tuple[Sphere, ...] | None = None  # in the middle of a drag
         self._drawing = False
+        self._former = view.session
+        self._near = NearPlane(view)
         self._listened: dict[str, Any] = {}
         self._connections: list[tuple[Any, Any]] = []
         view.changed.connect(self._redrawn)
@@ -63,6 +69,7 @@ class Stage:
             emitter.disconnect(callback)
         self._connections.clear()
         self._listened.clear()
+        self._near.close()
         drawing.remove_layers(self.viewer)
 
     def _connect(self, emitter: Any, callback: Any) -> None:
@@ -127,17 +134,33 @@ class Stage:
 
     def _redrawn(self, session: Session) -> None:
         self._dragged = None
+        former, self._former = self._former, session
+        other_files = not same_files(former, session)
+        moved_on = other_files or former.shown != session.shown
+        if moved_on:
+            self.clicks = np.zeros((0, 3))  # they lie in the tomogram that was left
         here = [index for index, sphere in enumerate(session.spheres) if sphere.tomogram == session.shown]
-        if self.chosen is not None and self.chosen not in here:
+        if other_files or self.chosen not in here:
             self.chosen = None
+        if self.sphere is not None:
+            self.radius = self.sphere.radius
         self._listen()
         self._draw(session)
+        self._near.refresh()
         self.changed.emit()
+        if other_files:
+            self.elsewhere.emit()
 
     def _looked_elsewhere(self, event: Any = None) -> None:
         if event is not None and event.type == "ndisplay" and self.tool == "points":
             self.use("points")
         self._draw(self.view._session)
+        self._near.refresh()
+
+    def show_only_near(self, only: bool) -> None:
+        """In 3D, show and select only the particles in the slab around the plane, or all."""
+        self._near.only = only
+        self._near.refresh()
 
     def _layer(self, role: str) -> Any:
         return drawing.layer_of(self.viewer, role, self.view._session.tomogram.frame.voxel_size)
@@ -160,6 +183,9 @@ class Stage:
                 self._handles = handles_of(shown, session.shown, frame, cutting)
                 drawing.draw_handles(self._layer(drawing.HANDLES), self._handles, self.chosen, frame.voxel_size)
                 drawing.draw_clicks(self._layer(drawing.CLICKS), frame.voxels_zyx(self.clicks))
+            margin = float(self.viewer.dims.margin_left[-1]) / frame.voxel_size
+            for role in (drawing.HANDLES, drawing.CLICKS):
+                drawing.limit_sizes(self._layer(role), cutting, margin)
             chosen = self.chosen
             if fit is not None:
                 chosen = len(shown)
@@ -170,7 +196,7 @@ class Stage:
             points = np.zeros((0, 3))
             if chosen is not None and chosen < len(shown) and self.tool in ("sphere", "rim"):
                 points = frame.voxels_zyx(lattice(shown, [chosen], self.spacing, self.seed)[1])
-            drawing.draw_lattice(self._layer(drawing.LATTICE), points[inside(points, frame, 0)], 0.4 * self.spacing / frame.voxel_size)
+            drawing.draw_lattice(self._layer(drawing.LATTICE), points[inside(points, frame, 0)], 0.5 * self.spacing / frame.voxel_size)
         finally:
             self._drawing = False
         self._listen()
@@ -238,6 +264,8 @@ class Stage:
             self._hold(_TOOLS.get(str(active.mode), "move"))
         elif role in (drawing.HANDLES, drawing.CLICKS):
             self._hold("sphere" if role == drawing.HANDLES else "rim")
+        elif self.tool in ("select", "sphere") or (self.tool == "points" and self.viewer.dims.ndisplay == 2):
+            self._hold("move")  # napari has these on the layer that was left
 
     def _hold(self, tool: Tool) -> None:
         if tool != self.tool and not self._drawing:

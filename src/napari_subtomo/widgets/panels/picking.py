@@ -7,24 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog
-
 from napari_subtomo.errors import SubtomoError
-from napari_subtomo.progress import Reporter
 from napari_subtomo.viewer import layers
-from napari_subtomo.viewer.desk import Product, desk_of
-from napari_subtomo.viewer.picking import journal, slab
-from napari_subtomo.viewer.picking.files import Imported, import_picks
-from napari_subtomo.viewer.picking.history import History
-from napari_subtomo.viewer.picking.journal import Unsaved
+from napari_subtomo.viewer.desk import desk_of
+from napari_subtomo.viewer.picking import slab
+from napari_subtomo.viewer.picking.files import Imported
 from napari_subtomo.viewer.picking.keys import Hand
 from napari_subtomo.viewer.picking.picker import Picker
-from napari_subtomo.viewer.picking.recovery import recover
-from napari_subtomo.viewer.saving import Saved, next_folder, save_annotations
 from napari_subtomo.viewer.session import Session
-from napari_subtomo.viewer.view import ProjectView, open_session, own_viewer, view_events, view_of
+from napari_subtomo.viewer.view import ProjectView, own_viewer, view_events, view_of
+from napari_subtomo.widgets.pickfiles import PickFiles
 from napari_subtomo.widgets.pickforms import PickingForm
-from napari_subtomo.widgets.task import Task
+from napari_subtomo.widgets.pickparts import preview_text, some
+from napari_subtomo.widgets.recovery import Rescue
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,29 +36,36 @@ class PickingPanel(PickingForm):
         Given by napari; a model without a window will do.
     """
 
+    title = "Picking"
+
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = own_viewer(napari_viewer)
         self._hand = Hand()  # what it holds of the viewer
         weakref.finalize(self, self._hand.drop)
-        self._task: Task[Any] | None = None  # reading or writing
-        self._search: Task[list[Unsaved]] | None = None
         self._filling = False  # values are being set to what is shown, not by the user
-        self._written: set[Path] = set()  # folders that were saved to, which may be saved to again
+        self._arrows: Any = None
+        self.files = PickFiles(self._viewer, self.target, self.status)
+        self.rescue = Rescue(self._viewer, self.recovery, self.files, self.status, self._follow)
         self._connect()
         self._fill()
         self._follow(view_of(self._viewer))
-        self._look_for_unsaved()
+        self.rescue.look()
 
     def _connect(self) -> None:
         view_events.opened.connect(self._view_opened)
+        desk_of(self._viewer).produced.connect(self._produced)
         self._viewer.dims.events.connect(self._dimensions_changed)
+        self._viewer.layers.events.inserted.connect(self._watch_arrows)
         self.tools.chosen.connect(lambda tool: self._do(lambda picker: picker.use(tool)))
         self.axes.chosen.connect(lambda axes: self._do(lambda _: slab.show_axes(self._viewer, axes)))
         self.slab.valueChanged.connect(lambda value: self._set(lambda picker: picker.view.update(slab=value)))
         self.arrows.toggled.connect(self._show_arrows)
+        self.only_near.toggled.connect(lambda only: self._set(lambda picker: picker.show_only_near(only)))
         self.face_view.clicked.connect(lambda: self._plane(slab.face_camera))
         self.look_at.clicked.connect(lambda: self._plane(slab.face_plane))
+        for axis, button in enumerate(self.normals):
+            button.clicked.connect(lambda _=False, axis=axis: self._plane(lambda viewer, image: slab.turn_plane(viewer, image, axis)))
         self.spheres.chosen.connect(lambda index: self._set(lambda picker: picker.choose(index)))
         self.radius.valueChanged.connect(lambda value: self._set(lambda picker: picker.set_radius(value)))
         for box in (self.spacing, self.seed):
@@ -75,24 +77,32 @@ class PickingPanel(PickingForm):
         self.undo.clicked.connect(lambda: self._do(lambda picker: picker.undo()))
         self.redo.clicked.connect(lambda: self._do(lambda picker: picker.redo()))
         self.imports.clicked.connect(self._ask_import)
-        self.save_button.clicked.connect(lambda: self.save(Path(str(self.target.value))))
-        self.recovery.recover.connect(self._recover)
-        self.recovery.discard.connect(self._discard)
+        self.save_button.clicked.connect(self._save)
 
     # --- following the view ------------------------------------------------------------------------------------------------
 
     def _view_opened(self, view: ProjectView) -> None:
         if view is view_of(self._viewer):
             self._follow(view)
-            self._look_for_unsaved()
+            self.rescue.look()
 
     def _follow(self, view: ProjectView | None) -> None:
         if view is not None and (self._picker is None or self._picker.view is not view):
             picker = self._hand.take(view)
             picker.changed.connect(self._fill)
+            picker.elsewhere.connect(self._opened_else)
             picker.failed.connect(self._fail)
             view.editor.changed.connect(self._fill)
+            picker.show_only_near(self.only_near.isChecked())
+        self._watch_arrows()
         self._fill()
+
+    def _opened_else(self) -> None:
+        """Other files are shown in the same view: edits of the former ones may wait in their journal."""
+        self.rescue.look()
+
+    def _produced(self, _: Any = None) -> None:
+        self.files.suggest()
 
     @property
     def _picker(self) -> Picker | None:
@@ -104,7 +114,18 @@ class PickingPanel(PickingForm):
     def _dimensions_changed(self, _: Any = None) -> None:
         axes = slab.axes_of(self._viewer)
         self.axes.show_choice(axes)
-        self.plane_row.setVisible(axes == "oblique")
+        self.plane_box.setVisible(axes == "oblique")
+
+    def _watch_arrows(self, _: Any = None) -> None:
+        """Let the box follow the eye of the layer."""
+        layer = layers.find_layer(self._viewer, layers.ORIENTATIONS)
+        if layer is not None and layer is not self._arrows:
+            self._arrows = layer
+            layer.events.visible.connect(self._arrows_changed)
+            self._arrows_changed()
+
+    def _arrows_changed(self, _: Any = None) -> None:
+        self.arrows.setChecked(bool(self._arrows.visible))
 
     def _fill(self) -> None:
         """Show in the form what the view and the picker hold."""
@@ -117,6 +138,7 @@ class PickingPanel(PickingForm):
             return
         self._filling = True
         try:
+            self.files.follow(picker.view._session)
             self._fill_from(picker, picker.view._session)
         finally:
             self._filling = False
@@ -124,13 +146,13 @@ class PickingPanel(PickingForm):
     def _fill_from(self, picker: Picker, session: Session) -> None:
         kept, _ = session.counts(session.shown)
         self.spheres.fill(picker.spheres, session.shown, picker.spacing, picker.chosen)
-        self.caption.setText(f"{session.shown}: {_some(kept, 'particle')}, {_some(len(self.spheres.indices), 'sphere')}")
+        self.caption.setText(f"{session.shown}: {some(kept, 'particle')}, {some(len(self.spheres.indices), 'sphere')}")
         self.tools.show_choice(picker.tool)
         self.slab.setValue(session.slab)
         self.radius.setValue(picker.radius)
         self.spacing.setValue(picker.spacing)
         self.seed.setValue(picker.seed)
-        self.count.setText(_preview(picker))
+        self.count.setText(preview_text(picker))
         self.make.setEnabled(picker.fit is not None)
         self.add_one.setEnabled(picker.sphere is not None)
         self.delete.setEnabled(picker.sphere is not None)
@@ -140,8 +162,6 @@ class PickingPanel(PickingForm):
         self.redo.setEnabled(bool(editor.history.undone))
         unsafe = f" (not in the edit journal: {editor.failure})" if editor.failure is not None else ""
         self.unsaved.setText((editor.sentence or "All edits saved") + unsafe)
-        if Path(str(self.target.value)) not in self._written:
-            self.target.value = next_folder(session)
 
     # --- what the user does ------------------------------------------------------------------------------------------------
 
@@ -152,7 +172,7 @@ class PickingPanel(PickingForm):
         try:
             self.status.say("")
             action(self._picker)
-        except SubtomoError as error:
+        except (SubtomoError, OSError) as error:
             self.status.fail(error)
         self._fill()
 
@@ -167,15 +187,21 @@ class PickingPanel(PickingForm):
         self._added(picker, picker.add_particles(range(len(picker.view.session.spheres))))
 
     def _added(self, picker: Picker, n: int) -> None:
-        outside = picker.outside(n) if n else 0
-        if outside:
-            self.status.warn(f"{_some(n, 'particle')} added, {outside} of them outside of the tomogram.")
+        if n:
+            self._tell_outside(picker, n, f"{some(n, 'particle')} added")
         else:
-            self.status.say(f"{_some(n, 'particle')} added." if n else "These particles are there already.")
+            self.status.say("These particles are there already.")
+
+    def _tell_outside(self, picker: Picker, n: int, what: str) -> None:
+        outside = picker.outside(n)
+        if outside:
+            self.status.warn(f"{what}, {outside} of them outside of the tomogram.")
+        else:
+            self.status.say(f"{what}.")
 
     def _show_arrows(self, visible: bool) -> None:
         layer = layers.find_layer(self._viewer, layers.ORIENTATIONS)
-        if layer is not None:
+        if layer is not None and layer.visible != visible:
             layer.visible = visible
 
     def _plane(self, turn: Callable[[Any, Any], None]) -> None:
@@ -185,88 +211,35 @@ class PickingPanel(PickingForm):
 
     # --- files -------------------------------------------------------------------------------------------------------------
 
-    def _run(self, function: Callable[[Reporter], Any], done: Callable[[Any], None], text: str) -> None:
-        if self._task is not None and self._task.running:
-            self.status.warn("Still at work; try again in a moment.")
-            return
-        self.status.say(text)
-        task: Task[Any] = Task(function, self)
-        task.finished.connect(done)
-        task.failed.connect(self.status.fail)
-        self._task = task
-        task.start()
-
     def _ask_import(self) -> None:
-        start = str(self._picker.view.session.project) if self._picker is not None else ""
-        name, _ = QFileDialog.getOpenFileName(self, "Import particles, points or spheres", start, "Coordinates (*.star *.csv *.txt)")
-        if name:
-            self.import_file(Path(name))
+        path = self.files.ask_import(self)
+        if path is not None:
+            self.import_file(path)
 
     def import_file(self, path: Path) -> None:
         """Add what a STAR or CSV file holds to the particles and spheres shown."""
-        session = None if self._picker is None else self._picker.view.session
-        if session is None or session.tomogram_set is None:
+        if self._picker is None:
             self.status.fail(NOTHING)
             return
-        tomograms, shown = session.tomogram_set, session.shown
+        self.files.read(self._picker.view.session, path, lambda picks: self._do(lambda picker: self._import(picker, picks)))
 
-        def done(picks: Imported) -> None:
-            self._do(lambda picker: picker.add_imported(picks))
-            self.status.say(picks.sentence)
+    def _import(self, picker: Picker, picks: Imported) -> None:
+        particles, spheres = picker.add_imported(picks)
+        given, noun = (len(picks.spheres), "sphere") if picks.spheres else (len(picks.tomograms), "particle")
+        new = spheres if picks.spheres else particles
+        there = f", {given - new} were there already" if given > new else ""
+        self._tell_outside(picker, particles, f"{some(new, noun)} imported{there}")
 
-        self._run(lambda _: import_picks(path, tomograms, shown), done, f"Reading {path} …")
+    def _save(self) -> None:
+        self.files.suggest()  # another job may have taken the number
+        self.save(self.files.target)
 
     def save(self, folder: Path) -> None:
         """Write the kept particles, the spheres and their annotations into a folder."""
         if self._picker is None:
             self.status.fail(NOTHING)
-            return
-        session = self._picker.view.session
-        again = folder in self._written
-
-        def done(saved: Saved) -> None:
-            self._written.add(folder)
-            view = view_of(self._viewer)
-            if view is not None and view.session.tomogram_set is session.tomogram_set:
-                view.update(saved=session.table, saved_spheres=session.spheres)
-            self.status.say(saved.sentence)
-            outputs = {name: folder / f"{name}.star" for name in ("particles", "optimisation_set")}
-            desk_of(self._viewer).produce(Product("pick", folder, outputs | {"annotations": folder / "annotations"}))
-            self._fill()
-
-        self._run(lambda _: save_annotations(session, folder, overwrite=again), done, f"Saving to {folder} …")
-
-    # --- edits that were never saved ---------------------------------------------------------------------------------------
-
-    def _look_for_unsaved(self) -> None:
-        view = view_of(self._viewer)
-        project = view.session.project if view is not None else None
-        search: Task[list[Unsaved]] = Task(lambda _: journal.find_unsaved(project) or journal.find_unsaved(), self)
-        search.finished.connect(self.recovery.offer)
-        search.failed.connect(self.status.fail)
-        self._search = search
-        search.start()
-
-    def _recover(self, unsaved: Unsaved) -> None:
-        def done(found: tuple[Session, History]) -> None:
-            session, history = found
-            try:
-                view = open_session(self._viewer, session)
-            except SubtomoError as error:
-                self.status.fail(error)
-                return
-            view.editor.take(history)
-            if view.editor.failure is None:
-                journal.remove(unsaved.path)  # its edits are in the journal of this view by now
-            self._follow(view)
-            self.status.say(f"{_some(unsaved.edits, 'edit')} recovered; save them, or undo what you do not want.")
-            self._look_for_unsaved()
-
-        self._run(lambda _: recover(unsaved.path), done, "Making the edits again …")
-
-    def _discard(self, unsaved: Unsaved) -> None:
-        journal.remove(unsaved.path)
-        self._look_for_unsaved()
+        else:
+            self.files.save(self._picker.view, folder)
 
     # --- closing -----------------------------------------------------------------------------------------------------------
 
@@ -280,26 +253,15 @@ class PickingPanel(PickingForm):
         picker = self._picker
         self._hand.drop()
         view_events.opened.disconnect(self._view_opened, missing_ok=True)
+        desk_of(self._viewer).produced.disconnect(self._produced, missing_ok=True)
         self._viewer.dims.events.disconnect(self._dimensions_changed)
-        for task in (self._task, self._search):
-            if task is not None:
-                task.cancel()
+        self._viewer.layers.events.inserted.disconnect(self._watch_arrows)
+        if self._arrows is not None:
+            self._arrows.events.visible.disconnect(self._arrows_changed)
         if picker is not None:
             picker.changed.disconnect(self._fill, missing_ok=True)
+            picker.elsewhere.disconnect(self._opened_else, missing_ok=True)
             picker.failed.disconnect(self._fail, missing_ok=True)
             picker.view.editor.changed.disconnect(self._fill, missing_ok=True)
-
-
-def _some(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
-def _preview(picker: Picker) -> str:
-    """How many particles the sphere of the preview would get."""
-    if len(picker.clicks):
-        fit = picker.fit
-        if fit is None:
-            return f"{_some(len(picker.clicks), 'rim click')}; three in one slice, or four in several, make a sphere"
-        kind = "circle in this slice" if fit.flat else "sphere"
-        return f"{_some(len(picker.clicks), 'rim click')}: {kind}, r = {fit.radius:.0f} ± {fit.residual:.0f} Å, {picker.count} particles"
-    return f"{_some(picker.count, 'particle')}" if picker.sphere is not None else "No sphere chosen"
+        self.files.close()
+        self.rescue.close()
