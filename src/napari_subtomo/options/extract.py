@@ -16,6 +16,7 @@ class ExtractOptions(RecentreOptions, InputOptions):
     source: Literal["auto", "tilts", "tomogram"] = option(
         "auto",
         "What to cut from: the tilt images as RELION does, or the reconstructed tomograms; auto: the tilt images where they are there.",
+        title="Extract from",
         group="I/O",
         alias="from",
     )
@@ -62,35 +63,46 @@ class ExtractOptions(RecentreOptions, InputOptions):
     circle_crop: bool = option(
         True,
         "Cut images to a circle of the cropped box with a soft edge, less the mean of what lies outside. (From tilt images.)",
+        title="Circle crop?",
         group="Reconstruct",
     )
     fold_offsets: bool = option(
         True,
         "Put refined offsets into the coordinates and set them to 0, as RELION does; otherwise boxes lie at the coordinates and offsets "
         "stay. (From tilt images.)",
+        title="Fold offsets into coordinates?",
         group="Reconstruct",
     )
     invert: bool = option(
-        True, "Turn dark protein, as RELION and IMOD reconstruct it, into bright protein, as averages have it.", group="Reconstruct"
+        True,
+        "Turn dark protein, as RELION and IMOD reconstruct it, into bright protein, as averages have it.",
+        title="Invert contrast?",
+        group="Reconstruct",
     )
     normalize: bool = option(
         True,
         "Divide each tomogram by its standard deviation, one number for all its particles, so that tomograms of different grey scales "
         "go together; the mean of a tomogram is always subtracted. (From tomograms.)",
+        title="Normalise tomograms?",
         group="Reconstruct",
     )
     tomogram_ctf: Literal["none", "phase-flipped", "corrected"] = option(
         "none",
         "What the reconstruction did about the CTF: nothing (as IMOD does by default, and RELION with --noctf), phase flipping, or full "
         "correction. (From tomograms.)",
+        title="CTF of the tomograms",
         group="CTF",
     )
     use_denoised: bool = option(
-        False, "Cut from the denoised tomograms; their noise is not what averaging and classification expect.", group="I/O"
+        False,
+        "Cut from the denoised tomograms; their noise is not what averaging and classification expect.",
+        title="Use denoised tomograms?",
+        group="I/O",
     )
     output_format: Literal["relion5", "relion31"] = option(
         "relion5",
         "relion5: what RELION 5 writes; relion31: volume and 3D CTF for RELION 3.1 and its peers, from tomograms.",
+        title="Output format",
         group="I/O",
         alias="format",
     )
