@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_subtomo.io import relion
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.progress import Reporter
@@ -47,7 +48,8 @@ def report_dropped(
     if not reasons:
         return []
     rows = sorted(reasons)
-    write_particles(path, particles.select(np.array(rows)).with_columns({REASON_LABEL: [reasons[row] for row in rows]}))
+    named = particles.with_columns({relion.TOMO_PARTICLE_NAME: particles.names})  # their default counts rows
+    write_particles(path, named.select(np.array(rows)).with_columns({REASON_LABEL: [reasons[row] for row in rows]}))
     outputs["dropped"] = path
     names = ", ".join(particles.names[row] for row in rows[:_NAMES_IN_LOG]) + (", ..." if len(rows) > _NAMES_IN_LOG else "")
     found = ", or ".join(dict.fromkeys(reasons.values()))

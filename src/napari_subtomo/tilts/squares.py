@@ -125,16 +125,19 @@ class Binning:
         return small
 
     def _computed(self, squares: Any) -> Any:
-        """The transform at frequencies k / extent, which lie between those of the square; its mean is put in at the origin only."""
+        """The transform at frequencies k / extent, which lie between those of the square.
+
+        The grey level at the rim is put in at the origin only: elsewhere a square that is not quite a period of the box would smear it.
+        """
         xp = namespace(squares)
         pixel = xp.arange(self.side)
         kx, ky = (xp.asarray(k.astype(np.float64)) for k in self.k)
         along_x = xp.exp(-2j * np.pi / self.extent * pixel[:, None] * kx).astype(xp.complex64)
         along_y = xp.exp(-2j * np.pi / self.extent * ky[:, None] * pixel).astype(xp.complex64)
-        mean = squares.mean(axis=(1, 2), keepdims=True)
-        flat = squares - mean
-        rows = xp.empty((*flat.shape[:2], len(kx)), xp.complex64)
-        rows.real, rows.imag = flat @ xp.ascontiguousarray(along_x.real), flat @ xp.ascontiguousarray(along_x.imag)
+        last = self.side - 1
+        rim = squares[:, [0, last], :].mean(axis=(1, 2)) / 2 + squares[:, :, [0, last]].mean(axis=(1, 2)) / 2
+        flat = squares - rim[:, None, None]
+        rows = flat @ xp.ascontiguousarray(along_x.real) + 1j * (flat @ xp.ascontiguousarray(along_x.imag))
         out = along_y @ rows
-        out[:, 0, 0] += mean[:, 0, 0] * np.float32(self.extent**2)
+        out[:, 0, 0] += rim * np.float32(self.extent**2)
         return out
