@@ -185,3 +185,31 @@ def test_words_claim_no_more_than_is_known() -> None:
     assert [size(b) for b in (10, 2.6e8, 1.64e9, 2.5e11)] == ["1 MB", "260 MB", "1.6 GB", "250 GB"]
     found = forecast("classify", classify(), KNOWN)
     assert found is not None and found.sentence.startswith("Roughly ")
+
+
+def test_extraction_from_tilt_images_is_forecast_where_they_are_there() -> None:
+    facts = replace(KNOWN, has_tilt_images=True, series_bytes=10**9, doses=tuple(3.0 * i for i in range(41)))
+    options = ExtractOptions(box_size=64, crop_size=48)
+    stacks = forecast("extract", options, facts, MEASURED)
+    assert stacks is not None and stacks.disk_bytes == 228 * (2 * 41 * 48**2 + 1024 + 400)
+    assert stacks.memory_bytes > 10**9  # the images of a series are in memory
+    fewer = forecast("extract", options.model_copy(update={"max_dose": 60}), facts, MEASURED)
+    assert fewer is not None and fewer.disk_bytes == 228 * (2 * 21 * 48**2 + 1024 + 400)
+    volumes = forecast("extract", options.model_copy(update={"stack2d": False}), facts, MEASURED)
+    assert volumes is not None and volumes.disk_bytes == 228 * (2 * (48**3 + 96 * 48 * 25) + 2 * 1024 + 400)
+    assert volumes.seconds > stacks.seconds
+    none = forecast("extract", options.model_copy(update={"max_dose": 0.1}), replace(facts, doses=(3.0, 6.0)), MEASURED)
+    assert none is not None and none.sentence.startswith("No tilt image has an exposure")
+    tomograms = forecast("extract", options.model_copy(update={"source": "tomogram"}), facts, MEASURED)
+    assert tomograms == forecast("extract", options, replace(facts, has_tilt_images=False), MEASURED)
+
+
+def test_extraction_from_tilt_images_takes_the_memory_and_time_that_were_measured() -> None:
+    # 500 particles, 41 images of 1024 px, two threads: 283 and 318 MB for box 64, 411 and 554 MB for box 128 (processor s: 2, 7, 7, 37)
+    facts = replace(KNOWN, n_particles=500, has_tilt_images=True, series_bytes=41 * 4 * 2**20)
+    for box, stack2d, megabytes, processor in ((64, True, 283, 2), (64, False, 318, 7), (128, True, 411, 7), (128, False, 554, 37)):
+        options = ExtractOptions(box_size=box, crop_size=3 * box // 4, stack2d=stack2d)
+        found = forecast("extract", options, facts)
+        assert found is not None
+        assert found.memory_bytes / 1e6 == pytest.approx(megabytes, rel=0.25)
+        assert found.seconds - 2.0 == pytest.approx(processor / 1.7, rel=0.5)

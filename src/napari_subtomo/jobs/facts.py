@@ -23,6 +23,7 @@ from napari_subtomo.io.star import read_star
 from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
 from napari_subtomo.numerics.backend import free_bytes, resolve_device
 from napari_subtomo.options.base import InputOptions
+from napari_subtomo.tilts.images import missing_image
 
 #: how orientations came about: none, the normals of surfaces with in-plane angles at random, given with the picks, or refined
 Orientations = Literal["none", "normals", "given", "refined"]
@@ -63,7 +64,11 @@ class Facts:
     particle_box : int or None
         Box of extracted particles, px.
     has_tilt_images : bool or None
-        Whether the tilt series name images.
+        Whether the images that the first tilt series names are there.
+    series_bytes : int or None
+        Of the images of the first tilt series.
+    doses : tuple of float, or None
+        Exposure before each image of the first tilt series, e/Å².
     last_resolution : float or None
         Å; of the job that made the reference.
     last_average : Path or None
@@ -102,6 +107,8 @@ class Facts:
     particle_pixel: float | None = None
     particle_box: int | None = None
     has_tilt_images: bool | None = None
+    series_bytes: int | None = None
+    doses: tuple[float, ...] | None = None
     last_resolution: float | None = None
     last_average: Path | None = None
     last_optimiser: Path | None = None
@@ -262,7 +269,9 @@ def _of_tomograms(facts: Facts, tomograms: TomogramSet, particles: ParticleSet |
         tilts=len(series) or None if series is not None else None,
         voltage=first.voltage,
         defocus=defocus,
-        has_tilt_images=None if series is None else bool(series.image_paths),
+        has_tilt_images=None if series is None else missing_image(series) is None,
+        series_bytes=None if series is None else _known(lambda: sum(path.stat().st_size for path in set(series.image_paths)) or None),
+        doses=None if series is None or np.isnan(series.dose).any() else tuple(series.dose.tolist()),
     )
 
 

@@ -14,6 +14,7 @@ from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.costs import Costs, nodes_of, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.forecast_classify import classify_costs
+from napari_subtomo.jobs.forecast_extract import from_tilts, tilt_costs
 from napari_subtomo.jobs.rates import DEFAULT, Rates
 from napari_subtomo.options.base import JobOptions
 from napari_subtomo.options.classify import ClassifyOptions
@@ -63,7 +64,7 @@ def forecast(job: str, options: JobOptions, facts: Facts, rates: Rates = DEFAULT
     """
     costs: Costs | None = None
     if isinstance(options, ExtractOptions):
-        costs = _extract(options, facts, rates)
+        costs = tilt_costs(options, facts, rates) if from_tilts(options, facts) else _extract(options, facts, rates)
     elif isinstance(options, ReconstructOptions):
         costs = _reconstruct(options, facts, rates)
     elif isinstance(options, ClassifyOptions):

@@ -92,7 +92,8 @@ def _extract(facts: Facts, diameter: float | None) -> dict[str, Suggestion | Non
     if facts.tomogram_binning is not None and facts.tomogram_voxel is not None:
         reason = (
             f"The tomograms have voxels of {facts.tomogram_voxel:.4g} Å, {facts.tomogram_binning:.4g} times the pixel of the tilt series "
-            f"({facts.pixel_size:.4g} Å); they hold nothing finer."
+            f"({facts.pixel_size:.4g} Å); "
+            + ("a first alignment needs nothing finer." if facts.has_tilt_images else "they hold nothing finer.")
         )
         found["binning"] = Suggestion(facts.tomogram_binning, reason)
         if diameter is not None:
