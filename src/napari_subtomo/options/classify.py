@@ -107,7 +107,7 @@ class EMOptions(SubtomogramInputOptions):
     noise_temperature: float = option(
         -1.0,
         "Factor on the noise variance in the E-step that accounts for noise correlated between Fourier voxels; "
-        "-1: measured at every iteration.",
+        "-1: measured, at every iteration anew.",
         title="Noise temperature",
         group="Optimisation",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from magicgui.widgets import ComboBox, Container, FloatSpinBox
+from magicgui.widgets import ComboBox, Container
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # qtpy adds the name at run time
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -18,6 +18,7 @@ from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.shelf import run_and_load
 from napari_subtomo.viewer.thinning import Preview, duplicates_options, preview, score_columns
+from napari_subtomo.widgets.number import NumberBox
 from napari_subtomo.widgets.showing import Stage
 from napari_subtomo.widgets.status import StatusLine
 from napari_subtomo.widgets.worker import Worker
@@ -51,7 +52,7 @@ class DuplicatesBox(QWidget):
         fields = DuplicatesOptions.model_fields
         tips = {name: str(fields[name].description) for name in ("min_distance", "score", "rule")}
         distance = float(fields["min_distance"].default)
-        self.distance = FloatSpinBox(
+        self.distance = NumberBox(
             label="Minimum distance (Å)", value=distance, min=0.1, max=10000, step=5, tooltip=f"{tips['min_distance']} Å."
         )
         # choices are functions: napari asks every dock for its choices again whenever a layer comes or goes

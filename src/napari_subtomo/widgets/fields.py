@@ -8,13 +8,14 @@ from types import NoneType
 from typing import Any, get_args
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSpinBox, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from napari_subtomo.cli.flags import shape_of
 from napari_subtomo.jobs.commandline import extras, flag
+from napari_subtomo.widgets.number import NumberBox
 
 FieldWidget = ValueWidget[Any] | FileEdit
 
@@ -74,9 +75,7 @@ def make_field(name: str, info: FieldInfo) -> FieldWidget:
         step = int(_bound(info, "multiple_of") or 1)
         whole = SpinBox(value=int(given if given is not None else max(low, 0)), min=int(low), max=int(high), step=step, **common)
         return _told(whole, info, low)
-    number = FloatSpinBox(value=float(given if given is not None else max(low, 0.0)), min=low, max=high, step=None, **common)
-    number.native.setDecimals(4)
-    number.native.textFromValue = lambda value: f"{value:.7g}"  # 7.5, not 7.5000
+    number = NumberBox(value=float(given if given is not None else max(low, 0.0)), min=low, max=high, step=None, **common)
     return _told(number, info, low)
 
 
@@ -90,7 +89,7 @@ def read_field(widget: FieldWidget, info: FieldInfo) -> Any:
         if not text:
             return None
         return tuple(text.replace(",", " ").split()) if shape_of(info.annotation).count is not None else text
-    if isinstance(widget, FloatSpinBox):
+    if isinstance(widget, NumberBox):
         return round(float(value), 6)
     return value
 
