@@ -29,11 +29,15 @@ from napari_subtomo.numerics.backend import device_context, to_device, to_host
 from napari_subtomo.numerics.ctf import ctf, dose_weight
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
-from napari_subtomo.numerics.slices import insert_slices
+from napari_subtomo.numerics.slices import insert_slices, slice_insertion
 from napari_subtomo.numerics.wedge import make_wedge
 from napari_subtomo.progress import Silent
 from napari_subtomo.reconstruct.average import average
 from napari_subtomo.reconstruct.sums import solve
+from napari_subtomo.tilts.plan import Sightings
+from napari_subtomo.tilts.slices import SliceMaker
+from napari_subtomo.tilts.stacks import stack_images
+from napari_subtomo.tilts.volumes import pseudo_subtomogram
 
 Outputs = dict[str, Any]
 
@@ -111,6 +115,29 @@ def insertion_of_slices(device: str) -> Outputs:
         plain = insert_slices(*arrays, 16)
         counted = insert_slices(*arrays, 16, to_device((weights > 0.3).astype(np.float32), device))
     return {f"{name} {i}": value for name, three in (("all", plain), ("counted", counted)) for i, value in enumerate(three)}
+
+
+@_check(3e-5)
+def particles_of_tilt_images(device: str) -> Outputs:
+    """Stacks and pseudo-subtomograms, with a whole and a real-valued binning."""
+    rng, n = np.random.default_rng(9), 5
+    flat = np.zeros(n)
+    angles = {"x_tilt": flat, "y_tilt": np.linspace(-50, 50, n), "z_rot": flat + 85, "x_shift": flat, "y_shift": flat}
+    optics = {"defocus_u": flat + 2.2e4, "defocus_v": flat + 2e4, "defocus_angle": flat + 30, "phase_shift": flat, "scale": flat + 1}
+    series = TiltSeries("TS_01", **angles, **optics, dose=np.arange(n) * 400.0, bfactor=flat)
+    tomogram = Tomogram("TS_01", (100, 90, 40), 4.0, 1.0, 300.0, 2.7, 0.1)
+    images = [rng.standard_normal((90, 100)).astype(np.float32) for _ in range(n)]
+    places, visible = rng.uniform(35, 55, (1, n, 2)), np.ones((1, n), bool)
+    seen = Sightings(tomogram, series, images, places, rng.uniform(-500, 500, (1, n)), visible)  # type: ignore[arg-type]
+    out: Outputs = {}
+    for binning in (1.0, 1.3):
+        slices = SliceMaker(seen, 24, binning, device=device).slices(0)
+        with device_context(device):
+            insertion = slice_insertion(to_device(seen.axes(np.eye(3)[None])[0] * (16 / 24), device), 24, 16)
+            data, weights = pseudo_subtomogram(insertion, slices.values, slices.transfer, slices.counts, binning=binning)
+            stack = stack_images(slices.values, 16)
+        out |= {f"stack {binning}": stack, f"data {binning}": data, f"weights {binning}": weights, f"transfer {binning}": slices.transfer}
+    return out
 
 
 @_check(1e-5)

@@ -95,7 +95,7 @@ def test_a_dock_runs_its_job_and_the_next_dock_gets_the_particles(qtbot: Any, co
     assert average.form.form.widgets["particles"].value == folder / "particles.star"
     assert dock.which.currentText() == "Extract/job001"
     assert dock.run_button.isEnabled() and dock.run_button.text() == "Run"
-    qtbot.waitUntil(lambda: len(dock.montage.findChildren(object)) > 0 and "subtomograms" in text_of(dock.montage), timeout=20 * SECOND)
+    qtbot.waitUntil(lambda: len(dock.montage.findChildren(object)) > 0 and "2D tilt stacks" in text_of(dock.montage), timeout=20 * SECOND)
 
 
 def text_of(widget: Any) -> str:
