@@ -137,6 +137,18 @@ def test_a_runtime_error_while_reading_reaches_the_user(qtbot: Any, dock: Any, p
     qtbot.waitUntil(lambda: "CUDA error 700" in dock.status.text(), timeout=10000)
 
 
+def test_edits_of_a_window_that_was_closed_are_told_of(
+    qtbot: Any, dock: Any, project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
+    former = open_session(ViewerModel(), load_session(project.root))
+    points: Any = layers.find_layer(former.viewer, layers.PARTICLES)
+    points.add([[10.0, 20.0, 30.0]])
+    former.close()
+    opened(qtbot, dock, project.root)
+    qtbot.waitUntil(lambda: "1 edit was never saved here: open the dock Picking" in dock.status.text(), timeout=10000)
+
+
 def test_unsaved_edits_are_not_dropped_at_the_first_try(qtbot: Any, dock: Any, project: Any) -> None:
     view = opened(qtbot, dock, project.root)
     layers.find_layer(dock._viewer, layers.PARTICLES).add([[5.0, 6.0, 7.0]])

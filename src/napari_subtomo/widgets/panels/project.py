@@ -15,6 +15,7 @@ from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.columns import colour_columns
 from napari_subtomo.viewer.desk import desk_of
 from napari_subtomo.viewer.load import load_session
+from napari_subtomo.viewer.picking.unsaved import Unsaved, find_unsaved
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.settings import settings
 from napari_subtomo.viewer.sources import Source, find_sources
@@ -58,6 +59,7 @@ class ProjectPanel(Dock):
         self._stage = Stage(self._viewer, self.status)
         self._opening = Worker(self.status, self._enable_opening)
         self._listing = Worker(self.status)
+        self._looking = Worker(self.status)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.form)
@@ -89,7 +91,7 @@ class ProjectPanel(Dock):
 
     def let_go(self) -> None:
         """The dock is closed: its tasks stop, and it listens to nobody any more."""
-        for worker in (self._opening, self._listing, self._neighbours):
+        for worker in (self._opening, self._listing, self._looking, self._neighbours):
             worker.close()
         view_events.opened.disconnect(self._view_opened, missing_ok=True)
         desk_of(self._viewer).produced.disconnect(self._list_sources, missing_ok=True)
@@ -129,6 +131,13 @@ class ProjectPanel(Dock):
             self._follow(open_session(self._viewer, session))
         except (SubtomoError, OSError) as error:
             self.status.fail(error)
+            return
+        self._looking.run(lambda _: find_unsaved(session.project), self._say_unsaved)
+
+    def _say_unsaved(self, found: list[Unsaved]) -> None:
+        edits = sum(unsaved.edits for unsaved in found)
+        if edits:
+            self.status.warn(f"{edits} edit{'s were' if edits > 1 else ' was'} never saved here: open the dock Picking to get them back.")
 
     def _enable_opening(self) -> None:
         form = self.form
