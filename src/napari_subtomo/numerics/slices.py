@@ -18,7 +18,8 @@ from napari_subtomo.errors import GeometryError
 from napari_subtomo.numerics.backend import namespace
 from napari_subtomo.numerics.rotate import scipy_sparse
 
-_CHUNK = 2**19  # samples turned into matrix entries at once
+_CHUNK = 2**19  # samples in one matrix
+_CACHED = 2**14  # samples whose entries are computed at once: more do not fit into the caches of a processor
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,23 +156,39 @@ def insert_slices(values: Any, weights: Any, axes: Any, box: int, counts: Any | 
 def _matrix(points: Any, box: int) -> tuple[Any, Any]:
     """Trilinear weights (nodes, points) of points (xyz, Fourier voxels), and which of them stand for their Friedel mates."""
     xp = namespace(points)
-    flipped = points[:, 0] < 0
-    q = xp.where(flipped[:, None], -points, points)
-    low = xp.floor(q).astype(xp.int32)
-    fraction = (q - low).astype(xp.float32)
-    half = box // 2 + 1
-    rows = xp.empty((8, len(q)), xp.int32)
-    shares = xp.empty((8, len(q)), xp.float32)
-    side = (1 - fraction, fraction)
-    # nodes beyond the box get no share: RELION drops them
-    inside = [[(low + d >= -(box // 2)) & (low + d < (box + 1) // 2) for d in (0, 1)], [(low[:, 0] + d < half) for d in (0, 1)]]
-    for corner in range(8):
-        dx, dy, dz = corner & 1, corner >> 1 & 1, corner >> 2
-        fits = inside[1][dx] & inside[0][dy][:, 1] & inside[0][dz][:, 2]
-        z, y, x = (low[:, 2] + dz) % box, (low[:, 1] + dy) % box, xp.minimum(low[:, 0] + dx, half - 1)
-        rows[corner] = (z * box + y) * half + x
-        shares[corner] = side[dx][:, 0] * side[dy][:, 1] * side[dz][:, 2] * fits
+    n = len(points)
+    rows, shares, flipped = xp.empty((n, 8), xp.int32), xp.empty((n, 8), xp.float32), xp.empty(n, bool)
+    step = _CACHED if xp is np else n
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        flipped[part] = _entries(points[part], box, rows[part], shares[part])
+    ends = xp.arange(0, 8 * n + 1, 8, dtype=xp.int32)
     sparse = scipy_sparse(points)
-    start = xp.arange(0, 8 * len(q) + 1, 8, dtype=xp.int32)
-    entries = (xp.ascontiguousarray(shares.T).ravel(), xp.ascontiguousarray(rows.T).ravel(), start)
-    return sparse.csr_matrix(entries, shape=(len(q), box * box * half)).T, flipped
+    return sparse.csr_matrix((shares.ravel(), rows.ravel(), ends), shape=(n, box * box * (box // 2 + 1))).T, flipped
+
+
+def _entries(points: Any, box: int, rows: Any, shares: Any) -> Any:
+    """Nodes (p, 8) about points (p, 3) and their shares, into `rows` and `shares`; which points stand for their Friedel mates."""
+    xp = namespace(points)
+    q = xp.ascontiguousarray(points.T)
+    flipped = q[0] < 0
+    q = q * xp.where(flipped, -1.0, 1.0)
+    floor = xp.floor(q)
+    above = (q - floor).astype(xp.float32)
+    low, half = floor.astype(xp.int32), box // 2 + 1
+    place: list[Any] = []
+    share: list[Any] = []
+    for axis, stride in enumerate((1, half, box * half)):
+        first, end = (0, half) if axis == 0 else (-(box // 2), (box + 1) // 2)
+        for offset in (0, 1):
+            node = low[axis] + offset
+            fits = (node >= first) & (node < end)  # nodes beyond the box get no share: RELION drops them
+            share.append((above[axis] if offset else 1 - above[axis]) * fits)
+            place.append(xp.where(fits, xp.where(node < 0, node + box, node), 0) * stride)
+    for corner in range(0, 8, 2):
+        y, z = 2 + (corner >> 1 & 1), 4 + (corner >> 2)
+        line, weight = place[z] + place[y], share[z] * share[y]
+        for x in (0, 1):
+            xp.add(line, place[x], out=rows[:, corner + x])
+            xp.multiply(weight, share[x], out=shares[:, corner + x])
+    return flipped
