@@ -18,7 +18,7 @@ from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.options.reconstruct import ReconstructOptions
 from napari_subtomo.progress import Silent
 from napari_subtomo.reconstruct import run
-from napari_subtomo.reconstruct.average import average, backprojection_envelope
+from napari_subtomo.reconstruct.average import average
 from napari_subtomo.reconstruct.sums import solve
 
 
@@ -75,22 +75,3 @@ def test_each_species_at_its_true_poses_gives_its_map_better_with_its_symmetry(s
         assert masked_fsc(volume, other, 12)[4:9].mean() < 0.6
     seven = solve(sums[1], symmetry_matrices("C7"))  # HSP60 rings: a 7-fold axis on z
     assert masked_fsc(seven, maps["hsp60"], 12)[9:11].mean() > masked_fsc(found["hsp60"], maps["hsp60"], 12)[9:11].mean() + 0.1
-
-
-def test_dividing_by_the_back_projection_envelope_brings_the_outside_nearer_to_the_truth(shared: Path) -> None:
-    root, particles = full_size(shared)
-    truth = read_particles(root / "truth.star")
-    frames = particles.frames
-    angles = np.swapaxes(frames, 1, 2) @ truth.angles
-    origins = np.einsum("nji,nj->ni", frames, particles.coordinates() - truth.coordinates())
-    sums = average(open_subtomograms(particles, Project(root)), angles, origins / particles.pixel_size, truth.ints("trueClass"))
-    volume, target = solve(sums[2], symmetry_matrices("C1")), read_mrc(root / "map_atpase.mrc")
-    corrected = volume / backprojection_envelope(32, 48)
-
-    def ratio(m: np.ndarray) -> float:
-        """Grey scale outside of 8 px in units of that within."""
-        outer, inner = soft_sphere(32, 12, 2) - soft_sphere(32, 8, 0), soft_sphere(32, 5, 0)
-        return float((m * target * outer).sum() / (target**2 * outer).sum() / ((m * target * inner).sum() / (target**2 * inner).sum()))
-
-    assert ratio(volume) < ratio(corrected) - 0.05
-    assert ratio(corrected) < 1

@@ -188,9 +188,10 @@ def test_cropping_keeps_the_centre_and_ends_softly(lab: SimpleNamespace) -> None
 
 
 def test_the_envelope_of_back_projection_is_one_at_the_centre() -> None:
-    envelope = backprojection_envelope(16, 32)
+    envelope = backprojection_envelope(16)
     assert envelope[8, 8, 8] == 1
-    assert envelope[8, 8, 0] == pytest.approx(np.sinc(8 / 32) ** 2)
+    assert envelope[8, 8, 0] == pytest.approx(np.sinc(8 / 16) ** 2)
+    assert envelope[4, 8, 12] == pytest.approx(np.sinc(4 / 16) ** 4)
 
 
 def test_work_in_threads_comes_back_in_order_and_raises() -> None:

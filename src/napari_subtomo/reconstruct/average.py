@@ -14,9 +14,9 @@ from napari_subtomo.data.subtomograms import SubtomogramSource
 from napari_subtomo.errors import GeometryError
 from napari_subtomo.numerics.backend import device_context, namespace, to_device
 from napari_subtomo.numerics.fourier import resize_centred
-from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Reporter, Silent
+from napari_subtomo.reconstruct.gridded import EDGE_PX, taper
 from napari_subtomo.reconstruct.sums import FourierSums, Lattice, insert
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,7 +24,6 @@ IntArray = npt.NDArray[np.int64]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _POINTS_PER_BLOCK = 2_000_000  # interpolation takes 64 bytes a point
-_EDGE_PX = 10
 
 
 def average(
@@ -104,14 +103,14 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threa
                 future.cancel()
 
 
-def backprojection_envelope(n: int, box: int) -> npt.NDArray[np.float32]:
-    """The sinc² that trilinear insertion into a Fourier box of `box` voxels leaves on maps of `n` voxels; shape (n, n, n)."""
-    line = np.sinc((np.arange(n) - n // 2) / max(box, n)) ** 2
+def backprojection_envelope(n: int) -> npt.NDArray[np.float32]:
+    """The sinc² that trilinear insertion of tilt images into the Fourier grid of a box of `n` voxels leaves over it; shape (n, n, n)."""
+    line = np.sinc((np.arange(n) - n // 2) / n) ** 2
     return (line[:, None, None] * line[None, :, None] * line[None, None, :]).astype(np.float32)
 
 
 def crop(volume: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Centre of a map with a soft spherical edge of 10 px (a quarter of small boxes), its mean near the edge set to 0, as RELION crops.
+    """Centre of a map, softly cut to its sphere over 10 px (three eighths of a small box), its mean within set to 0, as RELION crops.
 
     Parameters
     ----------
@@ -128,10 +127,4 @@ def crop(volume: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
         raise GeometryError(f"Expected a cropped box of at most {volume.shape[0]} px, the box of the particles, found {size}.")
     if size == volume.shape[0]:
         return volume
-    small: npt.NDArray[np.float32] = resize_centred(volume, size)
-    edge = min(_EDGE_PX, size // 4)
-    mask = soft_sphere(size, size / 2 - edge, edge)
-    outside = 1 - mask
-    background = (small * outside).sum(dtype=float) / outside.sum(dtype=float)
-    cropped: npt.NDArray[np.float32] = ((small - background) * mask).astype(np.float32)
-    return cropped
+    return taper(resize_centred(volume, size), min(EDGE_PX, 0.375 * size))

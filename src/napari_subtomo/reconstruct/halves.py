@@ -70,7 +70,7 @@ def choose_halves(particles: ParticleSet, seed: int) -> Halves:
         )
     if (given > 0).any():
         return _given(particles, given)
-    images = np.asarray(particles.image_paths, dtype=object)
+    images = np.asarray(_images(particles), dtype=object)
     order = sorted(set(images.tolist()), key=lambda text: hashlib.blake2b(f"{seed} {text}".encode()).digest())
     half_of = {text: 1 + place % 2 for place, text in enumerate(order)}
     numbers = np.array([half_of[text] for text in images.tolist()], dtype=np.int64)
@@ -80,6 +80,12 @@ def choose_halves(particles: ParticleSet, seed: int) -> Halves:
     )
     few = () if len(order) > 1 else ("Expected at least two subtomograms for an FSC, found one; only the merged map is written.",)
     return Halves(numbers, True, NOT_GOLD, explanation, few)
+
+
+def _images(particles: ParticleSet) -> tuple[str, ...]:
+    """What particles may share: their images, or their names where they have none yet."""
+    cells = zip(particles.image_paths, particles.names, strict=True)
+    return tuple(name if image in relion.NOT_AVAILABLE else image for image, name in cells)
 
 
 def _given(particles: ParticleSet, given: npt.NDArray[np.int64]) -> Halves:
@@ -94,7 +100,7 @@ def _given(particles: ParticleSet, given: npt.NDArray[np.int64]) -> Halves:
     for half in (1, 2):
         if counts[half] == 0:
             warnings.append(f"Half set {half} has no particles, so there is no FSC; only the merged map is written.")
-    images = particles.image_paths
+    images = _images(particles)
     shared = {image for image, half in zip(images, given.tolist(), strict=True) if half == 1} & {
         image for image, half in zip(images, given.tolist(), strict=True) if half == 2
     }

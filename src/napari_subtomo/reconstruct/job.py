@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.data.result import JobResult
-from napari_subtomo.data.subtomograms import SubtomogramSource
-from napari_subtomo.errors import GeometryError
-from napari_subtomo.geometry.symmetry import symmetry_matrices
+from napari_subtomo.errors import InputError
 from napari_subtomo.io import relion
 from napari_subtomo.io.maps import read_fitting
 from napari_subtomo.io.mrc import write_mrc
@@ -20,19 +18,38 @@ from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.io.scratch import scratch_folder
 from napari_subtomo.io.subtomograms import open_subtomograms
-from napari_subtomo.numerics.backend import device_context, free_bytes, resolve_device, to_host
+from napari_subtomo.numerics.backend import free_bytes, resolve_device
 from napari_subtomo.options.reconstruct import ReconstructOptions
 from napari_subtomo.progress import Reporter
-from napari_subtomo.reconstruct.average import average, backprojection_envelope, crop
 from napari_subtomo.reconstruct.curve import compare, plot_curve, resolution_text, write_curve
+from napari_subtomo.reconstruct.from_subtomograms import SubtomogramAverage
+from napari_subtomo.reconstruct.from_tilts import TiltAverage
 from napari_subtomo.reconstruct.halves import Halves, choose_halves
-from napari_subtomo.reconstruct.sums import FourierSums, solve
+from napari_subtomo.reconstruct.source import Source, choose_source
 
 FloatMap = npt.NDArray[np.float32]
 
 
+class Work(Protocol):
+    """What there is to average: extracted subtomograms, or particles in tilt images."""
+
+    n: int
+    box: int
+    pixel_size: float
+
+    @property
+    def sentence(self) -> str:
+        """What is averaged."""
+
+    def memory(self, threads: int) -> float:
+        """Bytes that it takes."""
+
+    def maps(self, halves: npt.NDArray[np.int64], device: str, reporter: Reporter) -> dict[str, FloatMap]:
+        """Merged map and, where there are both halves, theirs: by the names of their files."""
+
+
 def run(options: ReconstructOptions, folder: JobFolder, reporter: Reporter) -> JobResult:
-    """Average the particles of a set.
+    """Average the particles of a set, from extracted subtomograms or from the tilt images.
 
     Parameters
     ----------
@@ -44,79 +61,57 @@ def run(options: ReconstructOptions, folder: JobFolder, reporter: Reporter) -> J
     Returns
     -------
     JobResult
-        Outputs "merged", "half1", "half2", "fsc", "fsc_plot", "particles"; numbers "particles", "resolution" (Å).
+        Outputs "merged", "half1", "half2", "fsc", "fsc_plot", "particles"; numbers "particles", "source", "resolution" (Å).
 
     Raises
     ------
     InputError
         No particles, missing or broken files, a box or mask that does not fit.
     """
+    particles, tomograms, trajectories = resolve_inputs(options, folder.project)
+    if particles.n == 0:
+        raise InputError(f"Expected at least one particle in {particles.path or 'the particle set'}, found none.")
+    source, why = choose_source(options, particles, tomograms, folder.project)
+    reporter.message(why)
+    if source == "tilts":
+        work = TiltAverage(options, particles, tomograms, trajectories, folder.path, reporter)
+        return _run(options, folder, particles, work, source, reporter)
     with scratch_folder(options.scratch_dir, folder) as scratch:
-        particles, tomograms, _ = resolve_inputs(options, folder.project)
-        source = open_subtomograms(particles, folder.project, tomograms, scratch, reporter=reporter)
-        return _run(options, folder, particles, source, reporter)
+        subtomograms = open_subtomograms(particles, folder.project, tomograms, scratch, reporter=reporter)
+        return _run(options, folder, particles, SubtomogramAverage(options, particles, subtomograms), source, reporter)
 
 
 def _run(
-    options: ReconstructOptions, folder: JobFolder, particles: ParticleSet, source: SubtomogramSource, reporter: Reporter
+    options: ReconstructOptions, folder: JobFolder, particles: ParticleSet, work: Work, source: Source, reporter: Reporter
 ) -> JobResult:
     """`run` with its particles opened."""
-    box = source.box if options.crop_size is None else options.crop_size
-    if box > source.box:
-        raise GeometryError(f"Expected a cropped box of at most {source.box} px, the box of the particles, found {box}.")
-    mask = None if options.mask is None else _read_mask(options.mask, folder, box, source.pixel_size)
+    mask = None if options.mask is None else _read_mask(options.mask, folder, work.box, work.pixel_size)
     halves = choose_halves(particles, options.seed)
     device = resolve_device(options.device)
-    reporter.message(f"{source.n} particles, box {source.box} px of {source.pixel_size:g} Å, symmetry {options.symmetry}, on {device}")
+    reporter.message(f"{work.sentence}, on {device}")
     for text in halves.warnings:
         reporter.warn(text)
-    _warn_of_memory(source.box, options.threads, device, reporter)
+    _warn_of_memory(work, options.threads, device, reporter)
 
-    sums = average(
-        source,
-        particles.angles,
-        particles.origins / source.pixel_size,
-        halves.numbers if halves.both else np.zeros(source.n),
-        device=device,
-        threads=options.threads,
-        reporter=reporter,
-    )
-    with device_context(device):
-        maps = _maps(sums, halves, options, box, reporter)
+    maps = work.maps(halves.numbers if halves.both else np.zeros_like(halves.numbers), device, reporter)
     outputs: dict[str, Path] = {}
     for name, volume in maps.items():
         outputs[name] = folder.file(f"{name}.mrc")
-        write_mrc(outputs[name], volume, source.pixel_size)
-    summary = [f"{source.n} particles averaged with symmetry {options.symmetry}."]
-    numbers: dict[str, Any] = {"particles": source.n, "box": box, "symmetry": options.symmetry}
-    if halves.both:
-        _report_fsc(maps, halves, options, folder, source.pixel_size, mask, outputs, summary, numbers, reporter)
+        write_mrc(outputs[name], volume, work.pixel_size)
+    origin = "in the tilt images" if source == "tilts" else "as extracted"
+    summary = [f"{work.n} particles averaged {origin} with symmetry {options.symmetry}."]
+    numbers: dict[str, Any] = {"particles": work.n, "box": work.box, "symmetry": options.symmetry, "source": source}
+    if halves.both and "half1" not in maps:
+        summary.append("No particle of one of the half sets could be averaged, so there is no FSC.")
+        reporter.warn(summary[-1])
+    elif halves.both:
+        _report_fsc(maps, halves, options, folder, work.pixel_size, mask, outputs, summary, numbers, reporter)
         if halves.made_here:
             outputs["particles"] = _write_split(particles, halves, folder)
             summary.append("The random half sets are in particles.star of this folder.")
     else:
         summary.extend(halves.warnings[-1:])
     return JobResult(outputs, tuple(summary), numbers)
-
-
-def _maps(sums: dict[int, FourierSums], halves: Halves, options: ReconstructOptions, box: int, reporter: Reporter) -> dict[str, FloatMap]:
-    """Merged map and, if there are two halves, theirs."""
-    group = symmetry_matrices(options.symmetry)
-    wanted: dict[str, list[int]] = {"merged": sorted(sums)}
-    if halves.both:
-        wanted |= {"half1": [1], "half2": [2]}
-    reporter.stage("dividing by the weights", len(wanted), "maps")
-    maps = {}
-    for name, keys in wanted.items():
-        total = sums[keys[0]]
-        for key in keys[1:]:
-            total = total + sums[key]
-        volume = to_host(solve(total, group, options.snr))
-        if options.backprojection_box is not None:
-            volume = volume / backprojection_envelope(len(volume), options.backprojection_box)
-        maps[name] = crop(volume, box)
-        reporter.advance()
-    return maps
 
 
 def _report_fsc(
@@ -155,12 +150,11 @@ def _read_mask(path: Path, folder: JobFolder, box: int, pixel_size: float) -> Fl
     return read_fitting(user_path(path, folder.project), "mask", box, pixel_size, mask=True).volume
 
 
-def _warn_of_memory(box: int, threads: int, device: str, reporter: Reporter) -> None:
-    """Two sums of 24 bytes a node and the maps' temporaries; 12 bytes a node and 64 bytes a point for each thread."""
-    nodes, points = 4 * box**3, 2_000_000 + 0.26 * box**3
-    needed = 5 * 24 * nodes + (threads + 2) * (12 * nodes + 100 * points)
+def _warn_of_memory(work: Work, threads: int, device: str, reporter: Reporter) -> None:
+    """Say so before the work begins where memory will not do."""
+    needed = work.memory(threads)
     if needed > free_bytes(device):
         reporter.warn(
-            f"A box of {box} px takes about {needed / 2**30:.0f} GB of memory on {device}, {free_bytes(device) / 2**30:.0f} GB are free; "
-            "use fewer threads or extract with a larger binning if the job is killed."
+            f"This takes about {needed / 2**30:.0f} GB of memory on {device}, {free_bytes(device) / 2**30:.0f} GB are free; use fewer "
+            "threads, a smaller box or a larger binning if the job is killed."
         )

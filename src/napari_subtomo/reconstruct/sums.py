@@ -144,7 +144,7 @@ def solve(sums: FourierSums, symmetry: npt.NDArray[np.float64], snr: float | Non
     """
     grid = sums.grid
     numerator, denominator = grid.symmetrise(sums.numerator), grid.symmetrise(sums.denominator)
-    numerator, denominator = _over_group(grid, numerator, denominator, symmetry)
+    numerator, denominator = over_group(grid, numerator, denominator, symmetry)
     numerator, denominator = _filled(numerator), _filled(denominator)
     xp = namespace(denominator)
     last = int(grid.shell.max())
@@ -173,12 +173,24 @@ def _filled(sums: Any) -> Any:
     return (sums + FILL * mean) / (1 + FILL)
 
 
-def _over_group(grid: PaddedGrid, numerator: Any, denominator: Any, symmetry: npt.NDArray[np.float64]) -> tuple[Any, Any]:
-    """Sums over all mates of the group: each rotation reads the grid at its own points."""
+def over_group(
+    grid: PaddedGrid, numerator: Any, denominator: Any, symmetry: npt.NDArray[np.float64], radius: float | None = None
+) -> tuple[Any, Any]:
+    """Sums over all mates of the group: each rotation reads the grid at its own points.
+
+    Parameters
+    ----------
+    grid : PaddedGrid
+    numerator, denominator : arrays, shape `grid.shape`
+        Both Friedel mates are filled in.
+    symmetry : ndarray, shape (m, 3, 3)
+    radius : float, optional
+        Fourier pixels, up to which there are sums; Nyquist without it.
+    """
     if len(symmetry) == 1:
         return numerator, denominator
     xp = namespace(numerator)
-    nodes = xp.flatnonzero(xp.asarray(grid.radius).ravel() < grid.n / 2)
+    nodes = xp.flatnonzero(xp.asarray(grid.radius).ravel() < (grid.n / 2 if radius is None else radius))
     size_x, size = grid.shape[2], grid.size
     columns = (numerator.astype(xp.complex64).reshape(-1, 1), denominator.astype(xp.float32).reshape(-1, 1))
     out = (xp.zeros(grid.nodes, xp.complex128), xp.zeros(grid.nodes, xp.float64))

@@ -10,7 +10,7 @@ import numpy as np
 from napari_subtomo.io.modulation import Modulation
 from napari_subtomo.numerics.backend import device_context, to_device
 from napari_subtomo.tilts.plan import IntArray, Sightings
-from napari_subtomo.tilts.squares import Binning, cut_squares
+from napari_subtomo.tilts.squares import Binning, cut_circles, cut_squares
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +48,15 @@ class SliceMaker:
         At least 1.
     invert : bool
         Turn dark protein in the images into bright protein.
+    circle : bool
+        Cut the squares of the images to circles before anything else, as RELION's `Reconstruct particle` does.
     device : str
     """
 
-    def __init__(self, sightings: Sightings, box: int, binning: float, *, invert: bool = True, device: str = "cpu") -> None:
-        self.sightings, self.device = sightings, device
+    def __init__(
+        self, sightings: Sightings, box: int, binning: float, *, invert: bool = True, circle: bool = False, device: str = "cpu"
+    ) -> None:
+        self.sightings, self.circle, self.device = sightings, circle, device
         self.binning = Binning(box, binning)
         pixel_size = sightings.tomogram.frame.pixel_size * binning
         self.sign = np.float32(-1 if invert else 1)
@@ -66,7 +70,8 @@ class SliceMaker:
         corners, places = self.binning.corners(seen.places[particle, tilts])
         squares = cut_squares([seen.images[tilt] for tilt in tilts.tolist()], corners, self.binning.side)
         with device_context(self.device):
-            values = self.binning.transform(to_device(squares, self.device), places)
+            on_device = to_device(squares, self.device)
+            values = self.binning.transform(cut_circles(on_device) if self.circle else on_device, places)
             transfer = self.modulation.at(tilts, seen.defocus_offsets[particle, tilts])
             values *= transfer
             values *= self.sign
