@@ -73,7 +73,8 @@ def test_costs_are_those_of_a_turned_and_a_shifted_map(setup):
         x, y, z = points.T * 2 + n
         return map_coordinates(transform.real, [z, y, x], order=1) + 1j * map_coordinates(transform.imag, [z, y, x], order=1)
 
-    turned, shifted = accuracy.turned_losses(step, 1), accuracy.shifted_losses(step, 1)
+    references = accuracy.turned_references(step)
+    turned, shifted = accuracy.turned_losses(references, 1), accuracy.shifted_losses(step, references, 1)
     angle, shift = 9, 8
     for axis in range(3):
         turn = rotation_vectors_to_matrices(np.eye(3)[axis] * ANGLES[angle])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_subtomo.em.expectation import EStep, Poses, _map, blocks, reference_volumes
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
+from napari_subtomo.numerics.backend import to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.progress import Reporter
 
@@ -18,6 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SCATTER_VALUES = 4_000_000  # points per scattered chunk
+SCATTER_PARTS = 4  # chunks at least, whatever the number of threads that take them
 
 
 def map_sums(
@@ -83,7 +85,7 @@ def _insert(
     columns = folds * classes
     numerator = np.zeros((step.grid.nodes, columns), np.complex64)
     denominator = np.zeros((step.grid.nodes, columns), np.float32)
-    size = max(1, SCATTER_VALUES // (voxels * max(1, columns // 4)))
+    size = max(1, min(SCATTER_VALUES // (voxels * max(1, columns // 4)), -(-len(used) // SCATTER_PARTS)))
     chunks = [used[a : a + size] for a in range(0, len(used), size)]
     k = step.lattice.k[:voxels]
     # on an exact grid other orientations fall between the nodes: symmetry is applied to the summed volumes instead
@@ -142,10 +144,10 @@ def mean_noise(noise: FloatArray, counts: npt.ArrayLike) -> FloatArray:
     return mean
 
 
-def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threads: int) -> ShellSums:
-    """Residuals, weights, scales and offsets at the best pose of every particle."""
+def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threads: int, volumes: Any = None) -> ShellSums:
+    """Residuals, weights, scales and offsets at the best pose of every particle; `volumes` as of `reference_volumes`."""
     folds, classes = step.model.maps.shape[:2]
-    volumes = reference_volumes(replace(step, device="cpu"))
+    volumes = reference_volumes(replace(step, device="cpu")) if volumes is None else to_host(volumes)
     voxels, n_shells = step.voxels, step.lattice.last_shell + 1
     shell, all_shells = step.lattice.shell[:voxels], step.lattice.shell
     phases, k = step.phases(), step.lattice.k[:voxels]

@@ -73,7 +73,7 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
     found = Accuracy.unknown(classes, step.lattice.last_shell + 1)
     if step.cross_correlation or len(step.poses.rotations) * len(step.poses.shifts) == 1:
         return found
-    best = results.posterior.argmax(1)
+    best, references = results.posterior.argmax(1), turned_references(step)
     for c in range(classes):
         members = np.flatnonzero(best == c)
         if len(members) < LEAST_FRACTION * len(best) or not np.any(step.model.maps[:, c]):
@@ -82,11 +82,11 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
         chosen = np.sort(rng.permutation(members)[:PARTICLES])
         axes = rng.integers(3, size=len(chosen))
         weights = _weights(step, prepared, chosen, step.poses.rotations[results.rotation[chosen]])
-        turned = turned_losses(step, c)
+        turned = turned_losses(references, c)
         angles = crossing(ANGLES, _sums(weights, turned, axes))
         nearest = np.abs(np.log(ANGLES[None] / angles[:, None])).argmin(1)
         found.rotations[c] = angles.mean()
-        found.offsets[c] = crossing(SHIFTS, _sums(weights, shifted_losses(step, c), axes)).mean()
+        found.offsets[c] = crossing(SHIFTS, _sums(weights, shifted_losses(step, references, c), axes)).mean()
         found.orientability[c] = _shares(step.lattice, weights, turned[axes, nearest])
     return found
 
@@ -118,21 +118,30 @@ def crossing(ladder: FloatArray, loss: FloatArray) -> FloatArray:
     return crossed
 
 
-def turned_losses(step: EStep, c: int) -> Values:
-    """|A(δᵀk) - A(k)|² at the comparison's voxels for turns about the reference's x, y and z, shape (3, len(ANGLES), V)."""
-    reference = step.grid.transform(_reference(step, c)).reshape(-1, 1)
+def turned_references(step: EStep) -> npt.NDArray[np.complex64]:
+    """Means of the classes' references over the folds, as they are and turned about their x, y and z.
+
+    Returns
+    -------
+    ndarray, shape (1 + 3·len(ANGLES), V, K)
+    """
+    columns = [step.grid.transform(_reference(step, c)).reshape(-1, 1) for c in range(step.model.maps.shape[1])]
     vectors = np.eye(3)[:, None, :] * ANGLES[None, :, None]
     rotations = np.concatenate([np.eye(3)[None], rotation_vectors_to_matrices(vectors.reshape(-1, 3))])
-    values = rotated(step, reference, rotations)[:, :, 0]
-    difference = values[1:] - values[0]
+    values: npt.NDArray[np.complex64] = rotated(step, np.concatenate(columns, axis=1), rotations)
+    return values
+
+
+def turned_losses(references: npt.NDArray[np.complex64], c: int) -> Values:
+    """|A(δᵀk) - A(k)|² at the comparison's voxels for turns about the reference's x, y and z, shape (3, len(ANGLES), V)."""
+    difference = references[1:, :, c] - references[0, :, c]
     losses: Values = (difference.real**2 + difference.imag**2).reshape(3, len(ANGLES), -1)
     return losses
 
 
-def shifted_losses(step: EStep, c: int) -> Values:
+def shifted_losses(step: EStep, references: npt.NDArray[np.complex64], c: int) -> Values:
     """|A(k)|² |e^{2πi k·t/n} - 1|² for shifts along x, y and z, shape (3, len(SHIFTS), V)."""
-    reference = step.grid.transform(_reference(step, c)).reshape(-1, 1)
-    values = rotated(step, reference, np.eye(3)[None])[0, :, 0]
+    values = references[0, :, c]
     k = step.lattice.k[: step.voxels].T
     phase = np.pi / step.lattice.n * k[:, None, :] * SHIFTS[None, :, None].astype(np.float32)
     losses: Values = (4 * np.sin(phase) ** 2 * (values.real**2 + values.imag**2)).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.em.accumulate import map_sums, mean_noise, shell_sums
-from napari_subtomo.em.expectation import EStep, Model, Particles, search
+from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
 from napari_subtomo.em.poses import PoseGrid, pose_grid, steps_for
@@ -21,6 +21,7 @@ from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.temperature import noise_temperature
+from napari_subtomo.numerics.backend import device_context
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -156,13 +157,15 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
             allowed = None if first_cc else random_classes(len(setup.prepared), wanted, o.seed)
     elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
         allowed = random_classes(len(setup.prepared), wanted, o.seed)  # RELION seeds in the first soft iteration
+    last_map_shell = _last_map_shell(setup, state)
+    maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=setup.maximiser.grid.up_to(last_map_shell))
     poses = _poses(setup, state, iteration, reporter)
     step = _e_step(setup, state, poses, allowed, first_cc)
-    found, results = search(step, setup.prepared, o.threads, reporter)
-    last_map_shell = min(setup.lattice.last_shell, state.last_shell + M_STEP_SHELLS)
-    maximiser = replace(setup.maximiser, last_shell=last_map_shell)
+    with device_context(step.device):
+        volumes = reference_volumes(step)
+    found, results = search(step, setup.prepared, o.threads, reporter, volumes)
     sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
-    shells = shell_sums(step, setup.prepared, results, o.threads)
+    shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
     reporter.message(_line(new, results))
     return new, describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
@@ -196,11 +199,16 @@ def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> Po
     return pose_grid(angle, o.local_range, shift, o.offset_range, np.random.default_rng([o.seed, 1, iteration]))
 
 
+def _last_map_shell(setup: Setup, state: State) -> int:
+    """Shell up to which the maps of an iteration are made."""
+    return min(setup.lattice.last_shell, state.last_shell + M_STEP_SHELLS)
+
+
 def _e_step(setup: Setup, state: State, poses: PoseGrid, allowed: npt.NDArray[np.bool_] | None, cross_correlation: bool) -> EStep:
     """The E-step of a state."""
     model = Model(state.maps, state.noise, state.temperature, state.scales, state.log_fractions, state.map_noise, state.sigma_offset)
     return EStep(
-        setup.maximiser.grid,
+        setup.maximiser.grid.up_to(_last_map_shell(setup, state)),
         setup.lattice,
         poses,
         state.last_shell,

@@ -209,8 +209,17 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any,
     return log
 
 
-def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) -> tuple[list[Poses], ParticleResults]:
+def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, volumes: Any = None) -> tuple[list[Poses], ParticleResults]:
     """Posteriors of all particles.
+
+    Parameters
+    ----------
+    step : EStep
+    prepared : Prepared
+    threads : int
+    reporter : Reporter
+    volumes : array, optional
+        `reference_volumes(step)`, where they are made already.
 
     Returns
     -------
@@ -219,13 +228,12 @@ def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) ->
     results : ParticleResults
     """
     with device_context(step.device):
-        found, running = _search(step, prepared, threads, reporter)
+        found, running = _search(step, prepared, reference_volumes(step) if volumes is None else volumes, threads, reporter)
     return finish(step, found, running)
 
 
-def _search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter) -> tuple[list[list[Poses]], FloatArray]:
+def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporter: Reporter) -> tuple[list[list[Poses]], FloatArray]:
     """Poses near the best of each particle, block by block, and the log of the sum over poses per class, shape (n, classes)."""
-    volumes = reference_volumes(step)
     xp = namespace(volumes)
     folds, classes = step.model.maps.shape[:2]
     count = len(prepared)

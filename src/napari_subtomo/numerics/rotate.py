@@ -8,7 +8,7 @@ before sampling and after insertion. Without padding or without that division 2-
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from napari_subtomo.numerics.backend import namespace, scipy_namespace
 from napari_subtomo.numerics.fourier import resize_centred
+
+ComplexMatrix = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,19 @@ class PaddedGrid:
     exact : bool
         All points lie on nodes: nothing is interpolated, and no envelope is taken out. Meant with `padding` 1, for particles that
         stay in one orientation: on a padded grid they would leave every other node empty.
+    limit : int, optional
+        Only nodes that points up to this radius (Fourier pixels of the unpadded box) need are kept; transforms are then made by
+        products with Fourier matrices, which for a part of the nodes takes less than a transform of the padded box.
     """
 
     n: int
     padding: int = 2
     exact: bool = False
+    limit: int | None = None
+
+    def up_to(self, limit: int) -> PaddedGrid:
+        """The same grid with the nodes for points up to this radius; itself where that would leave out hardly any."""
+        return _limited(self.n, self.padding, self.exact, limit)
 
     @property
     def size(self) -> int:
@@ -43,9 +53,14 @@ class PaddedGrid:
         return self.n * self.padding
 
     @property
+    def edge(self) -> int:
+        """Edge of the cube of nodes that are kept: P without a limit."""
+        return self.size if self.limit is None else min(self.size, 2 * (self.padding * self.limit + 2))
+
+    @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape (P, P, P // 2 + 1) of a transform."""
-        return self.size, self.size, self.size // 2 + 1
+        """Shape (edge, edge, edge // 2 + 1) of a transform."""
+        return self.edge, self.edge, self.edge // 2 + 1
 
     @property
     def nodes(self) -> int:
@@ -63,8 +78,8 @@ class PaddedGrid:
     @cached_property
     def radius(self) -> npt.NDArray[np.float32]:
         """Radius of each node in Fourier pixels of the unpadded box, shape `shape`."""
-        wrapped = np.fft.fftfreq(self.size, 1 / self.size) / self.padding
-        x = np.arange(self.size // 2 + 1) / self.padding
+        wrapped = np.fft.fftfreq(self.edge, 1 / self.edge) / self.padding
+        x = np.arange(self.edge // 2 + 1) / self.padding
         squared = wrapped[:, None, None] ** 2 + wrapped[None, :, None] ** 2 + x[None, None, :] ** 2
         return np.sqrt(squared).astype(np.float32)
 
@@ -79,7 +94,7 @@ class PaddedGrid:
         """How often a node counts in a sum over the whole sphere: 1 on the planes k_x = 0 and P/2, else 2."""
         m = np.full(self.shape, 2, np.float32)
         m[:, :, 0] = 1
-        if self.size % 2 == 0:
+        if self.size % 2 == 0 and self.edge == self.size:
             m[:, :, -1] = 1
         return m
 
@@ -95,6 +110,12 @@ class PaddedGrid:
         complex64 array of `shape`
         """
         xp = namespace(volume)
+        if self.edge < self.size:
+            z, y, x = (xp.asarray(matrix) for matrix in self._matrices)
+            # a row of reals times complex columns is a product of reals
+            lines = (volume / xp.asarray(self.envelope)).reshape(-1, self.n) @ x.view(xp.float32)
+            lines = xp.ascontiguousarray(lines).view(xp.complex64).reshape(self.n, self.n, -1)
+            return xp.tensordot(z.T, y.T @ lines, axes=(1, 0))
         padded = resize_centred(volume / xp.asarray(self.envelope), self.size)
         return xp.fft.rfftn(xp.fft.ifftshift(padded)).astype(xp.complex64)
 
@@ -110,8 +131,25 @@ class PaddedGrid:
         float32 array, shape (n, n, n)
         """
         xp = namespace(transform)
+        if self.edge < self.size:
+            z, y, x = (xp.asarray(matrix.conj()) for matrix in self._matrices)
+            weighted = transform.astype(xp.complex64) * xp.asarray(self.multiplicity[0, 0] / self.size**3)
+            planes = y @ xp.tensordot(z, weighted, axes=(1, 0))
+            # the half with k_x >= 0, counted twice, has the real part of the whole sum
+            volume = planes.real @ x.real.T - planes.imag @ x.imag.T
+            return (volume / xp.asarray(self.envelope)).astype(xp.float32)
         padded = xp.fft.fftshift(xp.fft.irfftn(transform, s=(self.size,) * 3, axes=(0, 1, 2)))
         return (resize_centred(padded, self.n) / xp.asarray(self.envelope)).astype(xp.float32)
+
+    @cached_property
+    def _matrices(self) -> tuple[ComplexMatrix, ComplexMatrix, ComplexMatrix]:
+        """e^{-2πi k·x/P} of positions in the box (rows) and nodes (columns) along z, y and x."""
+        position = np.arange(self.n) - self.n // 2
+        wrapped = np.rint(np.fft.fftfreq(self.edge, 1 / self.edge)).astype(np.int64)
+        turns = np.outer(position, wrapped) % self.size / self.size
+        whole = np.exp(-2j * np.pi * turns).astype(np.complex64)
+        half = np.exp(-2j * np.pi * (np.outer(position, np.arange(self.edge // 2 + 1)) % self.size / self.size)).astype(np.complex64)
+        return whole, whole, half
 
     def symmetrise(self, sums: Any) -> Any:
         """Sums over both Friedel mates of what was inserted for one of them.
@@ -126,8 +164,8 @@ class PaddedGrid:
         """
         xp = namespace(sums)
         out = sums.copy()
-        minus = (-xp.arange(self.size)) % self.size
-        planes = (0, self.shape[2] - 1) if self.size % 2 == 0 else (0,)
+        minus = (-xp.arange(self.edge)) % self.edge
+        planes = (0, self.shape[2] - 1) if self.size % 2 == 0 and self.edge == self.size else (0,)
         for plane in planes:
             mate = sums[minus][:, minus][:, :, plane]
             out[:, :, plane] = sums[:, :, plane] + (mate.conj() if xp.iscomplexobj(sums) else mate)
@@ -140,6 +178,13 @@ class PaddedGrid:
         inside = shell <= last_shell
         total = xp.bincount(shell[inside], (values.ravel() * weight)[inside], last_shell + 1)
         return total / xp.maximum(xp.bincount(shell[inside], weight[inside], last_shell + 1), 1e-30)
+
+
+@lru_cache(maxsize=8)
+def _limited(n: int, padding: int, exact: bool, limit: int) -> PaddedGrid:
+    """The grid of `PaddedGrid.up_to`, kept with its tables: every iteration asks again."""
+    grid = PaddedGrid(n, padding, exact, limit)
+    return grid if grid.edge <= 0.8 * grid.size else PaddedGrid(n, padding, exact)
 
 
 class Interpolation:
@@ -161,7 +206,7 @@ class Interpolation:
         low = xp.floor(q)
         fraction = q - low
         low = low.astype(xp.int32)
-        size_x, size = grid.shape[2], grid.size
+        size_x, size = grid.shape[2], grid.edge
         index = xp.empty((len(q), 8), xp.int32)
         weight = xp.empty((len(q), 8), xp.float32)
         for corner in range(8):
