@@ -1,4 +1,4 @@
-"""What trilinear back-projection of tilt images does to averages far from the centre, by a simulation without noise and by RELION's files."""
+"""What back-projecting tilt images does to averages far from their centre: a simulation without noise, and RELION's files."""
 
 from __future__ import annotations
 
