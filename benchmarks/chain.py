@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -106,12 +106,26 @@ def _read(notes: Path) -> Measured | None:
         return None
 
 
-def measure(command: str, words: Sequence[str], cwd: Path, log: Path, code: str) -> Measured:
-    """Run a command and measure it (POSIX only); stop here if it fails."""
+def measure(
+    command: str,
+    words: Sequence[str],
+    cwd: Path,
+    log: Path,
+    code: str,
+    program: Sequence[str] = (sys.executable, "-m", "napari_subtomo.cli.main"),
+    environment: Mapping[str, str] | None = None,
+    started: Callable[[int], None] | None = None,
+) -> Measured:
+    """Run a command, this package's or another program's, and measure it (POSIX only); stop here if it fails.
+
+    `started` is told the number of the process.
+    """
     load = os.getloadavg()[0]
     with log.open("wb") as stream:
         begun = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-m", "napari_subtomo.cli.main", *words], cwd=cwd, stdout=stream, stderr=stream)
+        process = subprocess.Popen([*program, *words], cwd=cwd, stdout=stream, stderr=stream, env=environment)
+        if started is not None:
+            started(process.pid)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - begun
     process.returncode = os.waitstatus_to_exitcode(status)
