@@ -213,3 +213,20 @@ def test_extraction_from_tilt_images_takes_the_memory_and_time_that_were_measure
         assert found is not None
         assert found.memory_bytes / 1e6 == pytest.approx(megabytes, rel=0.25)
         assert found.seconds - 2.0 == pytest.approx(processor / 1.7, rel=0.5)
+
+
+def test_averages_from_tilt_images_are_forecast_where_particles_have_no_images_of_their_own() -> None:
+    picked = replace(KNOWN, extracted=False, particle_box=None, particle_pixel=None, has_tilt_images=True, series_bytes=10**8)
+    assert forecast("reconstruct", ReconstructOptions(), picked) is None  # no box is known
+    small, large = (forecast("reconstruct", ReconstructOptions(box_size=box, crop_size=32), picked, MEASURED) for box in (48, 192))
+    assert small is not None and large is not None
+    assert small.disk_bytes == large.disk_bytes == 3 * (4 * 32**3 + 1024) + 100_000
+    assert large.seconds > 4 * small.seconds and large.memory_bytes > 2 * small.memory_bytes
+    # benchmarks/reconstruct_tilts.py with images of 172 MB a series: 0.29 and 0.76 GB
+    assert 2e8 < small.memory_bytes < 4e8 and 6e8 < large.memory_bytes < 1.2e9
+    extracted = replace(picked, extracted=True, particle_box=32, particle_pixel=20)
+    tilts = forecast("reconstruct", ReconstructOptions(source="tilts"), extracted, MEASURED)
+    plain = forecast("reconstruct", ReconstructOptions(), extracted, MEASURED)
+    assert tilts is not None and plain is not None and tilts.seconds != plain.seconds
+    cramped = forecast("reconstruct", ReconstructOptions(box_size=512), replace(picked, free_memory=2**30), MEASURED)
+    assert cramped is not None and not cramped.fits

@@ -131,6 +131,15 @@ def test_duplicates_lie_within_half_a_particle_and_the_surer_pose_stays() -> Non
     assert suggest("remove-duplicates", replace(KNOWN, orientations="given"), None) == {}
 
 
+def test_picked_particles_are_averaged_in_the_grid_of_an_extraction_and_extracted_ones_in_their_own() -> None:
+    picked = replace(KNOWN, extracted=False, has_tilt_images=True)
+    found, grid = suggest("reconstruct", picked, 300), suggest("extract", picked, 300)
+    assert found["binning"] == grid["binning"] and found["box_size"] == grid["box_size"]
+    assert found.get("crop_size") == (None if grid["crop_size"].value == -1 else grid["crop_size"])
+    assert set(suggest("reconstruct", replace(picked, extracted=True), 300)) == {"threads"}
+    assert set(suggest("reconstruct", replace(picked, has_tilt_images=False), 300)) == {"threads"}
+
+
 def test_nothing_known_nothing_suggested_but_threads_and_a_cautious_low_pass() -> None:
     for job in JOBS:
         found = suggest(job, Facts(), None)

@@ -69,6 +69,7 @@ def test_options_that_only_tilt_images_can_fulfil_decide(world: AverageWorld) ->
     result = world.average("Reconstruct/h", particles=extracted(world), binning=2.0)
     assert result.numbers["source"] == "tilts"
     assert any("only they give any binning (--binning)." in text for text in world.listener.messages)
+    assert result.numbers["box"] == 18  # as wide as 24 px at a binning of 1.5
     with pytest.raises(OptionError, match="--from tilts for a box of any size"):
         world.average("Reconstruct/i", particles=extracted(world), source="subtomograms", box_size=40)
 

@@ -13,6 +13,7 @@ from napari_subtomo.extract.resample import Resampling
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.costs import Costs, nodes_of, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
+from napari_subtomo.jobs.forecast_average import averages_tilts, tilt_average_costs
 from napari_subtomo.jobs.forecast_classify import classify_costs
 from napari_subtomo.jobs.forecast_extract import from_tilts, tilt_costs
 from napari_subtomo.jobs.rates import DEFAULT, Rates
@@ -66,7 +67,7 @@ def forecast(job: str, options: JobOptions, facts: Facts, rates: Rates = DEFAULT
     if isinstance(options, ExtractOptions):
         costs = tilt_costs(options, facts, rates) if from_tilts(options, facts) else _extract(options, facts, rates)
     elif isinstance(options, ReconstructOptions):
-        costs = _reconstruct(options, facts, rates)
+        costs = tilt_average_costs(options, facts, rates) if averages_tilts(options, facts) else _reconstruct(options, facts, rates)
     elif isinstance(options, ClassifyOptions):
         costs = classify_costs(options, facts, rates)
     if costs is None:

@@ -145,7 +145,15 @@ def _spread(facts: Facts, pixel: float) -> float | None:
 
 
 def _reconstruct(facts: Facts, diameter: float | None) -> dict[str, Suggestion | None]:
-    return {"threads": _threads(facts, None)}
+    """Extracted particles have their own box; for others, which are averaged in the tilt images, that of their extraction will do."""
+    found: dict[str, Suggestion | None] = {"threads": _threads(facts, None)}
+    if facts.extracted is not False or not facts.has_tilt_images:
+        return found
+    grid = _extract(facts, diameter)
+    whole = grid.get("crop_size")
+    if whole is not None and whole.value == -1:
+        del grid["crop_size"]
+    return {**grid, **found}
 
 
 def _classify(facts: Facts, diameter: float | None) -> dict[str, Suggestion | None]:

@@ -44,7 +44,7 @@ class ReconstructOptions(SubtomogramInputOptions):
     crop_size: int | None = option(
         None,
         "Box of the maps that are written, with a soft spherical edge; without it the whole box or, from tilt images where no box is given "
-        "either, that of the extracted particles.",
+        "either, as wide as that of the extracted particles.",
         title="Cropped box size (binned pix)",
         unit="px",
         group="Average",

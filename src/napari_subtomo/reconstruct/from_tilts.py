@@ -35,7 +35,7 @@ from napari_subtomo.tilts.slices import SliceMaker
 FloatArray = npt.NDArray[np.float64]
 FloatMap = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-_WIDER = 1.5  # box against cropped box, where none is given
+WIDER = 1.5  # box against cropped box, where none is given
 _SHARE = 0.5  # of the free memory that images may take
 _BLOCK_VOXELS, _MOST = 2**26, 16  # voxels of the sums of a block, and its particles: sums are added up block by block
 _SAME = 1e-3  # relative difference of pixels that are the same
@@ -94,8 +94,8 @@ class TiltAverage:
         self.options, self.particles, self.folder = options, particles, folder
         self.pixel = _common_pixel(particles, tomograms)
         self.binning = _binning(options, particles, self.pixel)
-        self.square, self.box = _boxes(options, particles)
         self.pixel_size = self.pixel * self.binning
+        self.square, self.box = _boxes(options, particles, self.pixel_size)
         reporter.stage("finding particles in the tilt images")
         motion = None if trajectories is None else read_trajectories(trajectories)
         self.plans = self._plans(tomograms, motion, reporter)
@@ -115,8 +115,7 @@ class TiltAverage:
         )
 
     def memory(self, threads: int) -> float:
-        """Bytes: sums of two halves and five transforms while the maps are made (24 and 8 bytes a node of the box, halved), and 12 for each
-        block in work; squares of a particle's images and the transforms of its box. Images take what is free beyond that, up to half."""
+        """Bytes, beside the images: they take up to half of what is free, and beyond that are mapped from their files."""
         return needed_memory(self.square, self.binning, max(len(plan.sightings.series) for plan in self.plans), threads)
 
     def maps(self, halves: IntArray, device: str, reporter: Reporter) -> dict[str, FloatMap]:
@@ -259,10 +258,14 @@ class _Worker:
 
 
 def needed_memory(square: int, binning: float, tilts: int, threads: int) -> float:
-    """Bytes that averaging from tilt images takes beside the images themselves."""
+    """Bytes that averaging from tilt images takes beside the images themselves.
+
+    24 a node of the grid for the sums of each half; then either six complex transforms, while a map is made, or 12 a node for each block of
+    particles in work or waiting, with the squares and transforms of a particle's images in each thread.
+    """
     nodes, side = square**2 * (square // 2 + 1), square * binning
     particle = tilts * (12 * side**2 + 60 * square**2)
-    return 2 * 24 * nodes + max(8 * 16 * nodes, (threads + 2) * 12 * nodes + threads * particle)
+    return 2 * 24 * nodes + max(6 * 16 * nodes, (threads + 2) * 12 * nodes + threads * particle)
 
 
 def _common_pixel(particles: ParticleSet, tomograms: TomogramSet) -> float:
@@ -294,17 +297,17 @@ def _binning(options: ReconstructOptions, particles: ParticleSet, pixel: float) 
     return binning
 
 
-def _boxes(options: ReconstructOptions, particles: ParticleSet) -> tuple[int, int]:
-    """Box in which particles are averaged, and that of the maps."""
+def _boxes(options: ReconstructOptions, particles: ParticleSet, pixel_size: float) -> tuple[int, int]:
+    """Box in which particles are averaged, and that of the maps: without any option as wide as that of the extracted particles."""
     box = options.crop_size
     if box is None and options.box_size is not None:
         return options.box_size, options.box_size
     if box is None:
         try:
-            box = particles.box_size
+            box = 2 * int(np.ceil(particles.box_size * particles.pixel_size / pixel_size / 2 - _SAME))
         except SubtomoError as error:
             raise OptionError("Expected the box of the map, found none: the particles were not extracted; give --box-size.") from error
-    square = options.box_size or 2 * int(np.ceil(_WIDER * box / 2))
+    square = options.box_size or 2 * int(np.ceil(WIDER * box / 2))
     if box % 2 or square < box:
         raise GeometryError(f"Expected a cropped box that is even and at most {square} px (the box), found {box}.")
     return square, box
