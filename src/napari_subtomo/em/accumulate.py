@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.expectation import EStep, Poses, _map, blocks, reference_volumes
 from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.shifts import phases
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.numerics.backend import to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
@@ -47,7 +48,7 @@ def map_sums(
     """
     folds, classes = step.model.maps.shape[:2]
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
-    phases = step.phases()[:, :voxels]
+    turns = step.phases(voxels)
     relative = _relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     reporter.stage("Maximisation", len(prepared), "particles")
@@ -65,7 +66,7 @@ def map_sums(
                 share[at_row, at_column] = gamma
                 scale = np.float32(step.model.scales[step.particles.group[i]])
                 factor = relative[step.particles.optics[i]]
-                shifted = phases[column] * (prepared.G[i, :voxels] * (scale * factor))
+                shifted = turns[column] * (prepared.G[i, :voxels] * (scale * factor))
                 at = np.searchsorted(rows, row)
                 data[at] += (share @ shifted.view(np.float32)).view(np.complex64)
                 weight[at] += share.sum(1)[:, None] * (prepared.H[i, :voxels] * (scale**2 * factor))
@@ -150,7 +151,7 @@ def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, thread
     volumes = reference_volumes(replace(step, device="cpu")) if volumes is None else to_host(volumes)
     voxels, n_shells = step.voxels, step.lattice.last_shell + 1
     shell, all_shells = step.lattice.shell[:voxels], step.lattice.shell
-    phases, k = step.phases(), step.lattice.k[:voxels]
+    k = step.lattice.k[:voxels]
     n_optics, n_groups = len(step.model.noise), len(step.model.scales)
     empty = results.posterior[:, -1] > 0.5
 
@@ -166,7 +167,7 @@ def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, thread
             reference = turned[np.arange(len(ids)), :, results.best_class[ids]]
             scale = step.model.scales[step.particles.group[ids]].astype(np.float32)[:, None]
             reference = np.where(empty[ids, None], 0, reference * scale)
-            data = prepared.GE[ids] * phases[results.shift[ids]]
+            data = prepared.GE[ids] * phases(step.poses.shifts[results.shift[ids]], step.lattice.k, step.lattice.n)
             weight = prepared.H[ids]
             residual = data.copy()
             residual[:, :voxels] -= weight[:, :voxels] * reference

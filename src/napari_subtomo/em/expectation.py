@@ -19,6 +19,7 @@ import numpy.typing as npt
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.shifts import ShiftBasis, phases, shift_basis
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
@@ -29,6 +30,7 @@ IntArray = npt.NDArray[np.int64]
 
 BLOCK_BYTES = 96 * 2**20
 REFERENCE_BYTES = 512 * 2**20
+ENOUGH = 200  # particles whose mean weight stands for all
 SPAN = 16.0  # nats below a particle's best pose beyond which a pose is not remembered
 
 
@@ -110,11 +112,22 @@ class EStep:
         weight[:, shell == 0] = 0
         return weight.astype(np.float32)
 
-    def phases(self) -> npt.NDArray[np.complex64]:
-        """e^{+2πi k·t/n} of every shift, shape (nT, V of the whole lattice)."""
-        angle = 2 * np.pi / self.lattice.n * (self.poses.shifts @ self.lattice.k.T.astype(np.float64))
-        phases: npt.NDArray[np.complex64] = np.exp(1j * angle).astype(np.complex64)
-        return phases
+    def phases(self, voxels: int | None = None) -> npt.NDArray[np.complex64]:
+        """e^{+2πi k·t/n} of every shift at the first voxels of the lattice (all without a number), shape (nT, V)."""
+        return phases(self.poses.shifts, self.lattice.k[:voxels], self.lattice.n)
+
+    def shift_basis(self, volumes: Any, prepared: Prepared) -> ShiftBasis:
+        """Functions that give the shifts' phases for these references, shape (nodes, references), and these particles' weights."""
+        if self.cross_correlation:  # the scale of the references is arbitrary, and so is what they leave
+            return ShiftBasis(self.phases(self.voxels), None, 0.0)
+        shell, last = self.lattice.shell[: self.voxels], self.last_shell
+        counts = np.maximum(np.bincount(shell, minlength=last + 1), 1)
+        one = rotated(self, volumes, np.eye(3)[None])[0]
+        power = to_host(one.real**2 + one.imag**2).max(1)
+        some = np.linspace(0, len(prepared) - 1, min(len(prepared), ENOUGH)).astype(np.int64)
+        scale = self.model.scales[self.particles.group[some]][:, None] ** 2
+        weight = (prepared.H[some, : self.voxels] * self.whitening(some) * scale).mean(0)
+        return shift_basis(self.poses.shifts, self.lattice, last, np.bincount(shell, power * weight, last + 1) / counts)
 
     def shift_log_prior(self, ids: IntArray) -> FloatArray:
         """Log of the Gaussian offset prior on the grid of shifts, normalised over the grid, shape (m, nT)."""
@@ -171,7 +184,7 @@ def blocks(step: EStep, ids: IntArray, rotations: int) -> Iterator[IntArray]:
         yield ids[start : start + size]
 
 
-def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any, phases: Any, rotation_log_prior: Any) -> Any:
+def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any, basis: ShiftBasis, rotation_log_prior: Any) -> Any:
     """Log posterior numerators of a block.
 
     Parameters
@@ -180,7 +193,8 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any,
     refs : array, shape (classes·r, V), complex64
     power : array, shape (classes·r, V), float32
         |refs|².
-    phases : array, shape (nT, V), complex64
+    basis : ShiftBasis
+        On the device.
     rotation_log_prior : array, shape (r,)
 
     Returns
@@ -193,8 +207,9 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any,
     scale = step.model.scales[step.particles.group[ids]].astype(np.float32)[:, None]
     g = xp.asarray(prepared.GE[ids, : step.voxels] * (2 * scale * whitening))
     h = xp.asarray(prepared.H[ids, : step.voxels] * (scale**2 * whitening))
-    shifted = (g[:, None, :] * phases[None]).reshape(-1, step.voxels)
-    cross = (shifted.view(xp.float32) @ refs.view(xp.float32).T).reshape(m, len(phases), classes, -1)
+    shifted = (g[:, None, :] * basis.functions[None]).reshape(-1, step.voxels)
+    cross = (shifted.view(xp.float32) @ refs.view(xp.float32).T).reshape(m, len(basis.functions), -1)
+    cross = basis.mix(cross).reshape(m, len(step.poses.shifts), classes, -1)
     energy = (h @ power.T).reshape(m, 1, classes, -1)
     if step.cross_correlation:
         return cross / xp.sqrt(xp.maximum(energy, 1e-20))
@@ -239,7 +254,7 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
     count = len(prepared)
     n_rotations = len(step.poses.rotations)
     chunk = max(1, int(REFERENCE_BYTES // (8 * 8 * step.voxels * max(folds * classes, 8))))
-    phases = xp.asarray(step.phases()[:, : step.voxels])
+    basis = step.shift_basis(volumes, prepared).on(xp)
     log_prior = xp.asarray(step.poses.rotation_log_prior, dtype=xp.float32)
     running = np.full((count, classes), -np.inf)
     best = np.full(count, -np.inf)
@@ -256,7 +271,7 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
             refs = xp.ascontiguousarray(turned[:, :, f].transpose(2, 0, 1)).reshape(-1, step.voxels)
             power = refs.real**2 + refs.imag**2
             for ids in blocks(step, members[f], some.stop - some.start):
-                log = score(step, prepared, ids, refs, power, phases, log_prior[some])
+                log = score(step, prepared, ids, refs, power, basis, log_prior[some])
                 collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
                 reporter.advance(len(ids))
 
