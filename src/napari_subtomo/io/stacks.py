@@ -171,7 +171,7 @@ class StackSubtomograms:
         """Data, weights and, if wanted, multiplicity of a particle from its stack."""
         number = int(self.tomograms[particle])
         tilts, seen = self.tilts[number], np.flatnonzero(self.visible[particle])
-        images = _images(self.paths[particle], self.box, self.visible[particle])
+        images = stack_images(self.paths[particle], self.box, self.visible[particle])
         transfer: Modulation = self._recent.get(
             ("ctf", number), lambda: Modulation(tilts.series, tilts.tomogram, self.square, self.pixel_size)
         )
@@ -201,7 +201,7 @@ class StackSubtomograms:
         return self._recent.get(("insertion", number, seen.tobytes()), make)
 
 
-def _images(path: Path, box: int, visible: BoolArray) -> npt.NDArray[np.float32]:
+def stack_images(path: Path, box: int, visible: BoolArray) -> npt.NDArray[np.float32]:
     """The images of visible tilts, shape (m, box, box); a stack may hold the hidden ones too, as Warp's do."""
     images = read_mrc(path)
     if images.shape[1:] != (box, box):

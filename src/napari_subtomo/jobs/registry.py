@@ -78,6 +78,10 @@ _ALL = (
     _spec("simulate", "simulate", "SimulateOptions", None, "make a small RELION 5 project with known truth", place="DIR"),
     _spec("pick", "pick", "PickOptions", "Picks", "points, spheres or particles to annotations and particles.star"),
     _spec("extract", "extract", "ExtractOptions", "Extract", "cut subtomograms and their weights", resumes=True),
+    _spec(
+        *("check-extraction", "check", "CheckExtractionOptions", "Check", "is an extraction right? seven checks with reasons"),
+        options="check_extraction",
+    ),
     _spec("reconstruct", "reconstruct", "ReconstructOptions", "Reconstruct", "average particles, in halves, with their FSC"),
     _spec(
         *("classify", "em.classify", "ClassifyOptions", "Class3D", "sort particles into 3D classes"),

@@ -1,0 +1,142 @@
+"""Is what was cut in the middle of the boxes: in the frame of the particles, in that of the tomogram, and in each tomogram?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import map_coordinates
+
+from napari_subtomo.check.sample import Frame, IntArray, Sample
+from napari_subtomo.check.signal import blob
+from napari_subtomo.check.verdict import CANNOT, FAIL, PASS, Verdict
+from napari_subtomo.geometry.frames import reverse_axes
+
+FloatArray = npt.NDArray[np.float64]
+GROUPS = 10  # of the jackknife
+TOLERANCE = 0.1  # of the diameter
+LEAST_PX = 1.0  # of the extracted boxes: nothing below is called a drift
+SURE = 3.0
+FEWEST = 2 * GROUPS  # particles for a position with an error
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the density of an average is.
+
+    Attributes
+    ----------
+    shift_px : ndarray, shape (3,)
+        xyz from the middle of the box, coarse voxels.
+    error_px : float
+        Standard error (jackknife), root of the sum over x, y and z.
+    n : int
+        Particles.
+    """
+
+    shift_px: FloatArray
+    error_px: float
+    n: int
+
+    @property
+    def distance_px(self) -> float:
+        """Coarse voxels from the middle."""
+        return float(np.linalg.norm(self.shift_px))
+
+
+def likeness(total: npt.NDArray[np.complexfloating], frame: Frame, template: npt.NDArray[np.complex64]) -> npt.NDArray[np.float64]:
+    """Matched filter of a sum of particles with a template, for each place of the template; shape (n, n, n)."""
+    n = frame.n
+    noise = np.maximum(frame.noise[np.minimum(frame.shell, len(frame.noise) - 1)], 1e-30)
+    inside = (frame.shell >= 1) & (frame.shell < n // 2)
+    product = np.where(inside, total * template.conj() / noise, 0).reshape(n, n, n // 2 + 1)
+    found: npt.NDArray[np.float64] = np.fft.fftshift(np.fft.irfftn(product, s=(n, n, n), axes=(0, 1, 2)))
+    return found
+
+
+def find_peak(density: npt.NDArray[np.float64], reach: float) -> FloatArray:
+    """Place of the peak within `reach` voxels of the middle, xyz from there: the centre of mass of what is above 0.7 of it, about it."""
+    n = density.shape[0]
+    axis = np.arange(n) - n // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    near = z**2 + y**2 + x**2 <= reach**2
+    start = np.array(np.unravel_index(np.argmax(np.where(near, density, -np.inf)), density.shape), dtype=np.float64)
+    offsets = np.stack(np.meshgrid(*[np.arange(-2, 2.01, 0.5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    for _ in range(4):
+        points = start + offsets
+        values = map_coordinates(density, points.T, order=3, mode="grid-wrap")
+        above = np.maximum(values - 0.7 * values.max(), 0)
+        if above.sum() <= 0:
+            break
+        start = (points * above[:, None]).sum(axis=0) / above.sum()
+    found: FloatArray = reverse_axes(start - n // 2)
+    return found
+
+
+def locate(frame: Frame, rows: IntArray, template: npt.NDArray[np.complex64]) -> Place:
+    """Place of the average of some particles, bright or dark, with a delete-a-group jackknife."""
+    sums = np.stack([frame.values[rows[start::GROUPS]].sum(axis=0) for start in range(GROUPS)])
+    reach, whole = frame.n / 3, likeness(sums.sum(axis=0), frame, template)
+    sign = 1.0 if whole.max() >= -whole.min() else -1.0
+    parts = np.stack([find_peak(sign * likeness(sums.sum(axis=0) - part, frame, template), reach) for part in sums])
+    error = np.sqrt((GROUPS - 1) / GROUPS * ((parts - parts.mean(axis=0)) ** 2).sum())
+    return Place(find_peak(sign * whole, reach), float(error), len(rows))
+
+
+def check_centre(sample: Sample, diameter: float, has_signal: bool) -> tuple[Verdict, FloatArray]:
+    """Whether particles are centred, and where the middle of the average was found (coarse voxels, xyz).
+
+    Parameters
+    ----------
+    sample : Sample
+    diameter : float
+        Å.
+    has_signal : bool
+    """
+    tolerance = max(TOLERANCE * diameter, LEAST_PX * sample.pixel_size)
+    rule = (
+        f"Place of the average against the middle of the box, along the particles' axes and along the tomogram's, for all and for "
+        f"each tomogram of at least {FEWEST} particles: fail where it is more than {SURE:g} standard errors (jackknife) beyond "
+        f"{tolerance:.1f} Å ({100 * TOLERANCE:g} % of the diameter, at least {LEAST_PX:g} px); pass where it is as far within."
+    )
+    if sample.n < FEWEST or not has_signal:
+        reason = f"only {sample.n} particles, {FEWEST} are needed" if sample.n < FEWEST else "without signal there is no centre"
+        return Verdict("centre", CANNOT, f"Not enough to tell: {reason}.", rule, {"particles": sample.n}), np.zeros(3)
+    template = blob(sample, diameter)
+    everyone = np.arange(sample.n)
+    sets = {"all": everyone}
+    if len(sample.tomogram_names) > 1:
+        sets |= {name: np.flatnonzero(sample.tomograms == i) for i, name in enumerate(sample.tomogram_names)}
+    places: dict[tuple[str, str], Place] = {}
+    for name, rows in sets.items():
+        if len(rows) >= FEWEST:
+            for kind, frame in (("particles", sample.reference), ("tomogram", sample.tomogram)):
+                places[name, kind] = locate(frame, rows, template)
+    size = sample.voxel_size
+    off = {key: p for key, p in places.items() if (p.distance_px - SURE * p.error_px) * size > tolerance}
+    within = {key: p for key, p in places.items() if (p.distance_px + SURE * p.error_px) * size < tolerance}
+    numbers: dict[str, Any] = {"tolerance": round(tolerance, 2), "particles": sample.n}
+    for (name, kind), place in places.items():
+        shift = [round(float(v) * size, 2) for v in place.shift_px]
+        numbers[f"{name}, axes of the {'particles' if kind == 'particles' else 'tomogram'}"] = {
+            "shift": shift, "error": round(place.error_px * size, 2), "particles": place.n,
+        }  # fmt: skip
+    middle = places["all", "particles"]
+    worst = max(off or places, key=lambda key: places[key].distance_px)
+    text = _words(worst, places[worst], sample)
+    if off:
+        advice = "re-centre when extracting again, or correct the coordinates"
+        return Verdict("centre", FAIL, f"Off-centre: {text}; {advice}.", rule, numbers), middle.shift_px
+    if all(("all", kind) in within for kind in ("particles", "tomogram")):
+        return Verdict("centre", PASS, f"Centred: {text}, within {tolerance:.0f} Å.", rule, numbers), middle.shift_px
+    return Verdict("centre", CANNOT, f"Not enough to tell: {text}, against {tolerance:.0f} Å.", rule, numbers), middle.shift_px
+
+
+def _words(key: tuple[str, str], place: Place, sample: Sample) -> str:
+    name, kind = key
+    whose = "the average" if name == "all" else f"the average of {name}"
+    axes = "" if kind == "particles" else " along the axes of the tomogram"
+    angstrom, error = (value * sample.voxel_size for value in (place.distance_px, place.error_px))
+    return f"{whose} lies {angstrom:.1f} ± {error:.1f} Å ({angstrom / sample.pixel_size:.1f} px) from the middle of the box{axes}"
