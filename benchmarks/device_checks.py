@@ -25,14 +25,16 @@ from napari_subtomo.geometry.orientations import random_matrices
 from napari_subtomo.geometry.projection import tilt_matrices
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.numerics import fourier, fsc
-from napari_subtomo.numerics.backend import device_context, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
 from napari_subtomo.numerics.ctf import ctf, dose_weight
 from napari_subtomo.numerics.masks import soft_sphere
+from napari_subtomo.numerics.planes import PlaneSums
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.numerics.slices import insert_slices, slice_insertion
 from napari_subtomo.numerics.wedge import make_wedge
 from napari_subtomo.progress import Silent
 from napari_subtomo.reconstruct.average import average
+from napari_subtomo.reconstruct.gridded import solve_planes
 from napari_subtomo.reconstruct.sums import solve
 from napari_subtomo.tilts.plan import Sightings
 from napari_subtomo.tilts.slices import SliceMaker
@@ -221,8 +223,6 @@ def rotated_volume(device: str) -> Outputs:
 
 
 def _columns(arrays: list[Any]) -> Any:
-    from napari_subtomo.numerics.backend import namespace
-
     return namespace(arrays[0]).concatenate(arrays, axis=1)
 
 
@@ -285,6 +285,24 @@ def averages(device: str) -> Outputs:
         for group in ("C1", "C3", "D2"):
             out[group] = solve(sums[1] + sums[2], symmetry_matrices(group))
         out["Wiener"] = solve(sums[1], symmetry_matrices("C1"), 0.5)
+    return out
+
+
+@_check(1e-4)
+def averages_of_planes(device: str) -> Outputs:
+    """Slices inserted into the grid of a map, some of them cut short by dose, and the maps."""
+    rng = np.random.default_rng(6)
+    values = np.fft.rfft2(_noise(30, 16, 16)).astype(np.complex64)
+    weights = rng.uniform(0.5, 2, values.shape).astype(np.float32)
+    out: Outputs = {}
+    with device_context(device):
+        arrays = [to_device(a, device) for a in (values, weights)]
+        sums = PlaneSums.zero(16, namespace(arrays[0]), np.float64)
+        sums.insert(*arrays, random_matrices(30, rng), rng.integers(4, 10, 30))
+        out |= {"values": sums.values, "weights": sums.weights}
+        for group in ("C1", "C3", "D2"):
+            out[group] = solve_planes(sums, symmetry_matrices(group))
+        out["Wiener"] = solve_planes(sums, symmetry_matrices("C1"), 0.5, 2.0)
     return out
 
 

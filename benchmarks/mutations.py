@@ -61,6 +61,8 @@ ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
 EXTRACTION = ("tests/extract/test_geometry.py", "tests/extract/test_statistics.py")
 PROJECTION = ("tests/geometry/test_projection.py",)
 AVERAGE = ("tests/reconstruct/test_sums.py",)
+PLANES = ("tests/numerics/test_planes.py",)
+TILT_AVERAGE = ("tests/reconstruct/test_from_tilts.py::test_the_map_is_the_density_in_its_place_hand_and_scale",)
 PADDING = ("tests/numerics/test_fourier.py",)
 
 _EULER = 'Rotation.from_euler("ZYZ", flat, degrees=True)'
@@ -85,6 +87,22 @@ MUTATIONS = (
     Mutation("sign of the input offset's phase", "em/prepare.py", "np.exp(2j * np.pi * (points", "np.exp(-2j * np.pi * (points", JOB),
     Mutation("sign of the shifts searched", "em/expectation.py", "np.exp(1j * angle)", "np.exp(-1j * angle)", BRUTE_FORCE),
     Mutation("sign of the origin in averages", "reconstruct/sums.py", "xp.exp((-2j * np.pi / n)", "xp.exp((2j * np.pi / n)", AVERAGE),
+    Mutation("mirrored voxels of a plane not conjugated", "numerics/planes.py", "xp.float32(-1), xp.float32(1)", "1, 1", PLANES),
+    Mutation(
+        "planes turned by the inverse pose",
+        "reconstruct/from_tilts.py",
+        "@ self.orientations[particle]",
+        "@ self.orientations[particle].T",
+        TILT_AVERAGE,
+    ),
+    Mutation(
+        "bright particles in dark images",
+        "reconstruct/from_tilts.py",
+        "circle=circle, device",
+        "circle=circle, invert=False, device",
+        TILT_AVERAGE,
+    ),
+    Mutation("grey scale without the binning", "reconstruct/gridded.py", "(np.sqrt(n) * binning)", "np.sqrt(n)", TILT_AVERAGE),
     Mutation("particles resampled by the inverse pose", "em/prepare.py", "(k @ frame.T)", "(k @ frame)", ENGINE),
     Mutation(
         "references turned by the inverse pose",
