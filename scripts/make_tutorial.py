@@ -30,7 +30,7 @@ def shrink(path: Path) -> None:
 
     with Image.open(path) as picture:
         # a colour of a few pixels, such as a class's, is kept
-        small = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
 
@@ -276,7 +276,7 @@ def full(tour: Tour, folder: Path) -> None:
     tour.open(folder / "tomograms.star")
     tour.shoot("tutorial-1-open")
     tour.import_picks(folder / "particles.star")
-    tour.job("Extraction", {"source": "tomogram", "box_size": 48}, "tutorial-3-extract", half_way=0)
+    tour.job("Extraction", {"box_size": 64, "crop_size": 48}, "tutorial-3-extract", "box_size")
     tour.job("Average", {}, "tutorial-4-average")
     options = {"classes": 3, "iterations": 15, "mask_diameter": 380.0, "local_range": 15.0, "offset_range": 3.0}
     tour.job("3D classification", options, "tutorial-5-classify", "classes", half_way=3)
