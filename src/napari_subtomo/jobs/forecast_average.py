@@ -9,7 +9,7 @@ from napari_subtomo.jobs.costs import Costs, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import DEFAULT, Rates
 from napari_subtomo.options.reconstruct import ReconstructOptions
-from napari_subtomo.reconstruct.from_tilts import WIDER, needed_memory
+from napari_subtomo.reconstruct.tilt_grid import WIDER, needed_memory
 
 _HEADER = 1024  # bytes of an MRC header
 _TILTS = 41  # where nothing is known

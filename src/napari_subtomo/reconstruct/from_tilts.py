@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.errors import GeometryError, InputError, OptionError, SubtomoError
+from napari_subtomo.errors import GeometryError, InputError
 from napari_subtomo.geometry.projection import tilt_matrices
 from napari_subtomo.geometry.symmetry import symmetry_matrices
-from napari_subtomo.io import relion
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.tomograms import TomogramSet
 from napari_subtomo.io.trajectories import Trajectories, read_trajectories
@@ -28,6 +27,7 @@ from napari_subtomo.options.reconstruct import ReconstructOptions
 from napari_subtomo.progress import Reporter
 from napari_subtomo.reconstruct.average import in_order
 from napari_subtomo.reconstruct.gridded import solve_planes, taper
+from napari_subtomo.reconstruct.tilt_grid import chosen_binning, chosen_boxes, common_pixel, needed_memory
 from napari_subtomo.tilts.plan import Sightings, see
 from napari_subtomo.tilts.refusals import refuse_aberrations
 from napari_subtomo.tilts.slices import SliceMaker
@@ -35,10 +35,8 @@ from napari_subtomo.tilts.slices import SliceMaker
 FloatArray = npt.NDArray[np.float64]
 FloatMap = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-WIDER = 1.5  # box against cropped box, where none is given
 _SHARE = 0.5  # of the free memory that images may take
 _BLOCK_VOXELS, _MOST = 2**26, 16  # voxels of the sums of a block, and its particles: sums are added up block by block
-_SAME = 1e-3  # relative difference of pixels that are the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +90,10 @@ class TiltAverage:
             raise InputError("Expected tomograms that name tilt images, found none; give --tomograms or --optimisation-set.")
         refuse_aberrations(particles)
         self.options, self.particles, self.folder = options, particles, folder
-        self.pixel = _common_pixel(particles, tomograms)
-        self.binning = _binning(options, particles, self.pixel)
+        self.pixel = common_pixel(particles, tomograms)
+        self.binning = chosen_binning(options, particles, self.pixel)
         self.pixel_size = self.pixel * self.binning
-        self.square, self.box = _boxes(options, particles, self.pixel_size)
+        self.square, self.box = chosen_boxes(options, particles, self.pixel_size)
         reporter.stage("finding particles in the tilt images")
         motion = None if trajectories is None else read_trajectories(trajectories)
         self.plans = self._plans(tomograms, motion, reporter)
@@ -255,59 +253,3 @@ class _Worker:
                 weights *= counts
                 sums.insert(slices.values, weights, self.matrices[slices.tilts] @ self.orientations[particle], self.reach[slices.tilts])
         return half, broken, len(ids), sums
-
-
-def needed_memory(square: int, binning: float, tilts: int, threads: int) -> float:
-    """Bytes that averaging from tilt images takes beside the images themselves.
-
-    24 a node of the grid for the sums of each half; then either six complex transforms, while a map is made, or 12 a node for each block of
-    particles in work or waiting, with the squares and transforms of a particle's images in each thread.
-    """
-    nodes, side = square**2 * (square // 2 + 1), square * binning
-    particle = tilts * (12 * side**2 + 60 * square**2)
-    return 2 * 24 * nodes + max(6 * 16 * nodes, (threads + 2) * 12 * nodes + threads * particle)
-
-
-def _common_pixel(particles: ParticleSet, tomograms: TomogramSet) -> float:
-    """Pixel of the tilt series, Å; they have to agree, for the particles go into one grid."""
-    pixels = {name: tomograms[name].frame.pixel_size for name in dict.fromkeys(particles.tomo_names)}
-    first = next(iter(pixels.values()))
-    for name, pixel in pixels.items():
-        if abs(pixel - first) > _SAME * first:
-            raise GeometryError(
-                f"Expected tilt series of one pixel size, found {pixel:g} Å in {name} and {first:g} Å in {next(iter(pixels))}; "
-                "average them apart, or extract them with binnings that give one pixel and average the subtomograms."
-            )
-    return first
-
-
-def _binning(options: ReconstructOptions, particles: ParticleSet, pixel: float) -> float:
-    """The option, else that of the extracted particles, else 1."""
-    if options.binning is not None:
-        return options.binning
-    if particles.optics is None or not particles.optics.has(relion.IMAGE_PIXEL_SIZE):
-        return 1.0
-    binning = particles.pixel_size / pixel
-    if abs(binning - round(binning, 3)) < _SAME * binning:
-        binning = round(binning, 3)
-    if binning < 1:
-        raise OptionError(
-            f"Expected particles of pixels that are not finer than the tilt images' ({pixel:g} Å), found {particles.pixel_size:g} Å."
-        )
-    return binning
-
-
-def _boxes(options: ReconstructOptions, particles: ParticleSet, pixel_size: float) -> tuple[int, int]:
-    """Box in which particles are averaged, and that of the maps: without any option as wide as that of the extracted particles."""
-    box = options.crop_size
-    if box is None and options.box_size is not None:
-        return options.box_size, options.box_size
-    if box is None:
-        try:
-            box = 2 * int(np.ceil(particles.box_size * particles.pixel_size / pixel_size / 2 - _SAME))
-        except SubtomoError as error:
-            raise OptionError("Expected the box of the map, found none: the particles were not extracted; give --box-size.") from error
-    square = options.box_size or 2 * int(np.ceil(WIDER * box / 2))
-    if box % 2 or square < box:
-        raise GeometryError(f"Expected a cropped box that is even and at most {square} px (the box), found {box}.")
-    return square, box
