@@ -12,6 +12,7 @@ from napari_subtomo.options.reconstruct import ReconstructOptions
 
 WIDER = 1.5  # box against cropped box, where none is given
 _SAME = 1e-3  # relative difference of pixels that are the same
+_PRINTED = 1e-5  # of numbers that went through a file
 
 
 def needed_memory(square: int, binning: float, tilts: int, threads: int) -> float:
@@ -45,7 +46,7 @@ def chosen_binning(options: ReconstructOptions, particles: ParticleSet, pixel: f
     if particles.optics is None or not particles.optics.has(relion.IMAGE_PIXEL_SIZE):
         return 1.0
     binning = particles.pixel_size / pixel
-    if abs(binning - round(binning, 3)) < _SAME * binning:
+    if abs(binning - round(binning, 3)) < _PRINTED * binning:
         binning = round(binning, 3)
     if binning < 1:
         raise OptionError(
