@@ -83,16 +83,14 @@ def shift_basis(
     if tolerance <= 0 or len(shifts) < LEAST:
         return ShiftBasis(whole, None, 0.0)
     values, vectors = np.linalg.eigh(_overlaps(shifts, lattice, last_shell, energy))
-    values, vectors = values[::-1], vectors[:, ::-1]
-    # what is left of each shift when only the first functions are taken
-    left = ((vectors**2) * np.maximum(values, 0))[:, ::-1].cumsum(axis=1)[:, ::-1]
-    largest = np.append(left.max(axis=0), 0.0)
-    count = max(1, int(np.argmax(largest <= tolerance)))  # references of nothing leave nothing
-    if count > WORTH * len(shifts):
+    # what is left of each shift without the smallest functions, one more in each column
+    left = (vectors**2 * np.maximum(values, 0)).cumsum(axis=1).max(axis=0)
+    dropped = min(int(np.searchsorted(left, tolerance, side="right")), len(shifts) - 1)  # references of nothing leave nothing
+    if len(shifts) - dropped > WORTH * len(shifts):
         return ShiftBasis(whole, None, 0.0)
-    mixing = np.ascontiguousarray(vectors[:, :count]).astype(np.float32)
+    mixing = np.ascontiguousarray(vectors[:, dropped:]).astype(np.float32)
     functions = (mixing.T @ whole.view(np.float32)).view(np.complex64)
-    return ShiftBasis(functions, mixing, float(largest[count]))
+    return ShiftBasis(functions, mixing, float(left[dropped - 1]))
 
 
 def _overlaps(
