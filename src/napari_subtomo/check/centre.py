@@ -46,14 +46,32 @@ class Place:
         return float(np.linalg.norm(self.shift_px))
 
 
-def likeness(total: npt.NDArray[np.complexfloating], frame: Frame, template: npt.NDArray[np.complex64]) -> npt.NDArray[np.float64]:
-    """Matched filter of a sum of particles with a template, for each place of the template; shape (n, n, n)."""
-    n = frame.n
-    noise = np.maximum(frame.noise[np.minimum(frame.shell, len(frame.noise) - 1)], 1e-30)
-    inside = (frame.shell >= 1) & (frame.shell < n // 2)
-    product = np.where(inside, total * template.conj() / noise, 0).reshape(n, n, n // 2 + 1)
-    found: npt.NDArray[np.float64] = np.fft.fftshift(np.fft.irfftn(product, s=(n, n, n), axes=(0, 1, 2)))
-    return found
+class Filter:
+    """Matched filter of sums of particles with a blob, for each of its places.
+
+    Images that are cut to a circle have lost the far side of a particle that lies off the middle, which draws the peak inwards: in
+    simulations a sixth of the diameter was found to be a tenth to an eighth. (Dividing by what a blob gives behind that window mends
+    it on average, but lets the rim of the box win where the particle nearly fills it.)
+
+    Parameters
+    ----------
+    frame : Frame
+    template : ndarray
+        Transform of the blob in the middle.
+    """
+
+    def __init__(self, frame: Frame, template: npt.NDArray[np.complex64]) -> None:
+        self.frame = frame
+        noise = np.maximum(frame.noise[np.minimum(frame.shell, len(frame.noise) - 1)], 1e-30)
+        inside = (frame.shell >= 1) & (frame.shell < frame.n // 2)
+        self.template = np.where(inside, template.conj() / noise, 0)
+
+    def __call__(self, total: npt.NDArray[np.complexfloating]) -> npt.NDArray[np.float64]:
+        """Likeness of a sum (lattice,) with the blob at each voxel, shape (n, n, n)."""
+        n = self.frame.n
+        half = (total * self.template).reshape(n, n, n // 2 + 1)
+        found: npt.NDArray[np.float64] = np.fft.fftshift(np.fft.irfftn(half, s=(n, n, n), axes=(0, 1, 2)))
+        return found
 
 
 def find_peak(density: npt.NDArray[np.float64], reach: float) -> FloatArray:
@@ -75,12 +93,12 @@ def find_peak(density: npt.NDArray[np.float64], reach: float) -> FloatArray:
     return found
 
 
-def locate(frame: Frame, rows: IntArray, template: npt.NDArray[np.complex64]) -> Place:
+def locate(matched: Filter, rows: IntArray) -> Place:
     """Place of the average of some particles, bright or dark, with a delete-a-group jackknife."""
-    sums = np.stack([frame.values[rows[start::GROUPS]].sum(axis=0) for start in range(GROUPS)])
-    reach, whole = frame.n / 3, likeness(sums.sum(axis=0), frame, template)
+    sums = np.stack([matched.frame.values[rows[start::GROUPS]].sum(axis=0) for start in range(GROUPS)])
+    reach, whole = matched.frame.n / 3.5, matched(sums.sum(axis=0))
     sign = 1.0 if whole.max() >= -whole.min() else -1.0
-    parts = np.stack([find_peak(sign * likeness(sums.sum(axis=0) - part, frame, template), reach) for part in sums])
+    parts = np.stack([find_peak(sign * matched(sums.sum(axis=0) - part), reach) for part in sums])
     error = np.sqrt((GROUPS - 1) / GROUPS * ((parts - parts.mean(axis=0)) ** 2).sum())
     return Place(find_peak(sign * whole, reach), float(error), len(rows))
 
@@ -105,6 +123,7 @@ def check_centre(sample: Sample, diameter: float, has_signal: bool) -> tuple[Ver
         reason = f"only {sample.n} particles, {FEWEST} are needed" if sample.n < FEWEST else "without signal there is no centre"
         return Verdict("centre", CANNOT, f"Not enough to tell: {reason}.", rule, {"particles": sample.n}), np.zeros(3)
     template = blob(sample, diameter)
+    filters = {"particles": Filter(sample.reference, template), "tomogram": Filter(sample.tomogram, template)}
     everyone = np.arange(sample.n)
     sets = {"all": everyone}
     if len(sample.tomogram_names) > 1:
@@ -112,8 +131,8 @@ def check_centre(sample: Sample, diameter: float, has_signal: bool) -> tuple[Ver
     places: dict[tuple[str, str], Place] = {}
     for name, rows in sets.items():
         if len(rows) >= FEWEST:
-            for kind, frame in (("particles", sample.reference), ("tomogram", sample.tomogram)):
-                places[name, kind] = locate(frame, rows, template)
+            for kind, matched in filters.items():
+                places[name, kind] = locate(matched, rows)
     size = sample.voxel_size
     off = {key: p for key, p in places.items() if (p.distance_px - SURE * p.error_px) * size > tolerance}
     within = {key: p for key, p in places.items() if (p.distance_px + SURE * p.error_px) * size < tolerance}

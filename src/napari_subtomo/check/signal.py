@@ -17,7 +17,7 @@ from napari_subtomo.check.verdict import CANNOT, FAIL, PASS, Verdict
 
 FloatArray = npt.NDArray[np.float64]
 SIGNAL_Z = 5.0  # three bands are looked at: 1 in a million sets of noise passes
-LEAST_COMMON = 0.01  # mean correlation of two particles that is called none; sound simulated ones have 0.1 and more
+LEAST_COMMON = 0.02  # mean correlation of two particles that is called none; sound simulated ones have 0.2 and more
 SURE = 3.0
 CONTRAST_Z = 4.0
 LEAST_PARTICLES = 8

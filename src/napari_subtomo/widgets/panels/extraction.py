@@ -1,4 +1,4 @@
-"""The dock "Extraction": cut subtomograms and their weights, and look at some."""
+"""The dock "Extraction": cut subtomograms and their weights, look at some, and check them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtWidgets import QWidget
 
 from napari_subtomo.io.project import Project
+from napari_subtomo.widgets.checking import Checking
 from napari_subtomo.widgets.jobdock import JobDock
 from napari_subtomo.widgets.results.montage import MontageView
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ExtractionPanel(JobDock):
-    """Form and progress of `extract`, with a montage of what it wrote.
+    """Form and progress of `extract`, with a montage of what it wrote, and the verdicts of `check-extraction` on it.
 
     Parameters
     ----------
@@ -32,14 +33,24 @@ class ExtractionPanel(JobDock):
         super().__init__(napari_viewer)
 
     def results(self) -> QWidget:
-        """Slices of some subtomograms."""
+        """Slices of some subtomograms, and what a check says."""
         self.montage = MontageView(self)
         self.montage.failed.connect(self.status.fail)
-        return self.montage
+        self.checking = Checking(self.montage, self)
+        self.checking.failed.connect(self.status.fail)
+        return self.checking
 
     def show_results(self, folder: Path, project: Project) -> None:
         """Show slices, once the particles are written."""
         if (folder / "particles.star").is_file():
             self.montage.show_job(folder, project)
+            self.checking.set_diameter(self.form.diameter.value())
+            self.checking.show_extraction(folder, project)
         else:
             self.montage.clear()
+            self.checking.clear()
+
+    def let_go(self) -> None:
+        """Look at checks no more, too."""
+        self.checking.close_down()
+        super().let_go()
