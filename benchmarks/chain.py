@@ -18,11 +18,11 @@ CLASSES = 3
 MIN_DISTANCE = 100
 #: the command of the README, as it stands there
 CLASSIFY = (
-    "--particles Extract/job002/particles.star --reference Reconstruct/job003/merged.mrc --classes 3 --iterations 15 --mask-diameter 380 "
+    "--optimisation-set Extract/job002/optimisation_set.star --reference Reconstruct/job003/merged.mrc --classes 3 --iterations 15 --mask-diameter 380 "
     "--initial-lowpass 60 --symmetry C1 --angular-step 7.5 --local-range 15 --offset-range 3 --offset-step 1 --threads 2"
 )
 #: parts of the package that results depend on
-COMPUTING = ("numerics", "geometry", "data", "options", "io", "simulate", "extract", "reconstruct", "em", "select", "duplicates.py")
+COMPUTING = ("numerics", "geometry", "data", "options", "io", "simulate", "extract", "tilts", "reconstruct", "em", "select", "duplicates.py")
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,9 @@ def run_chain(
     chain = Chain(project, code)
     chain.step("simulate", ["simulate", project.name, "--seed", str(seed), *sample])
     inputs = "--tomograms tomograms.star --particles particles.star"
-    chain.step("extract", ["extract", *inputs.split(), "--from", "tomogram", "--box-size", "48", "--binning", "1"], "Extract/job002")
-    chain.step("reconstruct", ["reconstruct", "--particles", "Extract/job002/particles.star"], "Reconstruct/job003")
+    box = "--box-size 64 --crop-size 48 --binning 1"
+    chain.step("extract", ["extract", *inputs.split(), *box.split()], "Extract/job002")
+    chain.step("reconstruct", ["reconstruct", "--optimisation-set", "Extract/job002/optimisation_set.star"], "Reconstruct/job003")
     jobs = ("job004", "job005", "job006") if name == "default" else (name, name, f"{name}-distinct")
     classified, selected, distinct = (f"{kind}/{job}" for kind, job in zip(("Class3D", "Select", "Select"), jobs, strict=True))
     chain.step("classify", ["classify", *CLASSIFY.split(), *classify], classified)

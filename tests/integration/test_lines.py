@@ -18,9 +18,9 @@ from napari_subtomo.jobs.truth import read_truth
 pytestmark = pytest.mark.slow
 
 LINES = """\
-extract --from tomogram --tomograms tomograms.star --particles particles.star --box-size 48 --binning 1 -o Extract/job002
-reconstruct --particles Extract/job002/particles.star -o Reconstruct/job003
-classify --particles Extract/job002/particles.star --reference Reconstruct/job003/merged.mrc --classes 3 --iterations 7\
+extract --tomograms tomograms.star --particles particles.star --box-size 64 --crop-size 48 --binning 1 -o Extract/job002
+reconstruct --optimisation-set Extract/job002/optimisation_set.star -o Reconstruct/job003
+classify --optimisation-set Extract/job002/optimisation_set.star --reference Reconstruct/job003/merged.mrc --classes 3 --iterations 7\
  --mask-diameter 380 --initial-lowpass 60 --symmetry C1 --angular-step 7.5 --local-range 15 --offset-range 3 --offset-step 1\
  --regularisation 1 --no-mask-particles --device cpu --threads 2 --seed 1 -o Class3D/job004
 select --optimiser Class3D/job004/run_it007_optimiser.star --keep 1 3 -o Select/job005
@@ -127,7 +127,7 @@ def stripped(particles: ParticleSet, folder: str) -> dict[str, list[str]]:
 
 
 def test_an_optimisation_set_stands_for_particles_and_tomograms(done: Path) -> None:
-    succeed("extract --from tomogram --optimisation-set optimisation_set.star --box-size 48 --binning 1 -o Extract/job010", done)
+    succeed("extract --optimisation-set optimisation_set.star --box-size 64 --crop-size 48 --binning 1 -o Extract/job010", done)
     one, other = (read_particles(done / f"Extract/job{n}/particles.star") for n in ("002", "010"))
     assert stripped(one, "job002") == stripped(other, "job010")
     for path in (done / "Extract/job002/Subtomograms").rglob("*.mrc"):

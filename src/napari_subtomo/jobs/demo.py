@@ -21,7 +21,7 @@ from napari_subtomo.options.demo import DemoOptions
 from napari_subtomo.progress import Reporter
 
 #: settings that fit the default sample: particles of 320 Å in pixels of 10 Å, orientations known to about 10 degrees
-BOX, MASK_DIAMETER, INITIAL_LOWPASS, LOCAL_RANGE, OFFSET_RANGE = 48, 380.0, 60.0, 15.0, 3.0
+LARGE_BOX, BOX, MASK_DIAMETER, INITIAL_LOWPASS, LOCAL_RANGE, OFFSET_RANGE = 64, 48, 380.0, 60.0, 15.0, 3.0
 #: no two particles can be closer than this; the sample keeps particles apart by a little more than their diameter
 MIN_DISTANCE = 100.0
 #: a class is kept when it has at least this share of the particles, and a resolution (Å) at most this many times the best one's
@@ -114,7 +114,7 @@ def run_demo(options: DemoOptions, reporter: Reporter, sample: Mapping[str, Any]
     extract = demo.step(
         "extract",
         ExtractOptions(
-            optimisation_set=pick.outputs["optimisation_set"], source="tomogram", box_size=BOX, binning=1, threads=options.threads
+            optimisation_set=pick.outputs["optimisation_set"], box_size=LARGE_BOX, crop_size=BOX, binning=1, threads=options.threads
         ),
         "Extract/job002",
     )
