@@ -130,7 +130,7 @@ def test_the_wheel_brings_the_command(fresh: Any) -> None:
     done = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     jobs = ("simulate", "pick", "extract", "reconstruct", "classify", "select", "remove-duplicates", "join", "resize-map", "table")
-    for job in (*jobs, "open", "demo"):
+    for job in (*jobs, "check-extraction", "open", "demo"):
         assert job in done.stdout
 
 

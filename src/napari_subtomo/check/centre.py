@@ -143,7 +143,8 @@ def check_centre(sample: Sample, diameter: float, has_signal: bool) -> tuple[Ver
             "shift": shift, "error": round(place.error_px * size, 2), "particles": place.n,
         }  # fmt: skip
     middle = places["all", "particles"]
-    worst = max(off or places, key=lambda key: places[key].distance_px)
+    overall = [key for key in places if key[0] == "all"]
+    worst = max(off or [key for key in overall if key not in within] or overall, key=lambda key: places[key].distance_px)
     text = _words(worst, places[worst], sample)
     if off:
         advice = "re-centre when extracting again, or correct the coordinates"
