@@ -43,6 +43,12 @@ def test_what_has_nothing_to_do_with_a_fault_does_not_fail(checked: Found, name:
     assert [v.name for v in found.verdicts if v.status == "fail"] == [FAULTS[name]]
 
 
+@pytest.mark.parametrize("name", ["tilt angles of the other sign", "picks at random places"])
+def test_the_hand_is_not_judged_where_something_else_is_wrong(checked: Found, name: str) -> None:
+    hand = checked(name)["hand"]
+    assert hand.status == "cannot tell" and hand.sentence.startswith("Not to be told while")
+
+
 def test_six_particles_are_too_few_for_what_needs_particles(checked: Found) -> None:
     found = checked("6 particles")
     assert {found[name].status for name in ("signal", "centre", "contrast", "hand")} == {"cannot tell"}

@@ -23,7 +23,7 @@ from napari_subtomo.progress import Reporter
 from napari_subtomo.tilts.images import missing_image
 
 FloatArray = npt.NDArray[np.float64]
-HAND_Z = 3.0
+HAND_Z = 4.0  # other faults of the geometry give up to 3.9
 TILT_Z = 6.0  # overlapping particles are not quite independent: 4.7 was seen among sets of noise
 FEWEST = 20  # particles
 MATCH = 0.6  # correlation of power with tilt angles below which nothing is said
@@ -160,11 +160,23 @@ def _tried(fine: Trials, coarse: Trials, grid: Grid, pixel_size: float, source: 
     return Tried(compare(fine, CLAIMED.name, OTHER_HAND.name), grid.box, pixel_size, depth, tilts, source)
 
 
-def check_hand(tried: Tried, hands: Sequence[float], voltage: float | None) -> Verdict:
-    """Which sign of the change of defocus with depth makes the particles agree better."""
+def check_hand(tried: Tried, hands: Sequence[float], voltage: float | None, doubt: str = "") -> Verdict:
+    """Which sign of the change of defocus with depth makes the particles agree better.
+
+    Parameters
+    ----------
+    tried : Tried
+    hands : sequence of float
+        Of the tomograms.
+    voltage : float or None
+        kV.
+    doubt : str
+        What is wrong otherwise, so that the hand cannot be judged.
+    """
     rule = (
         "Particles inserted anew with the defocus gradient of either sign; difference of how well each agrees with the average of all "
-        f"others: pass or fail beyond {HAND_Z:g} standard errors (n of at least {FEWEST})."
+        f"others: pass or fail beyond {HAND_Z:g} standard errors (n of at least {FEWEST}). Not judged without signal or with wrong tilt "
+        "angles."
     )
     found = tried.hand
     if found is None:
@@ -181,6 +193,8 @@ def check_hand(tried: Tried, hands: Sequence[float], voltage: float | None) -> V
         numbers["phase_difference"] = round(2 * np.pi * electron_wavelength(voltage) * tried.depth / min(best) ** 2, 3)
     share = f"{100 * found.better:.0f} % of {found.n} particles fit better with the hand of the files ({found.z:+.1f} standard errors)"
     text = ", ".join(f"{hand:+g}" for hand in sorted(set(hands)))
+    if doubt:
+        return Verdict("hand", CANNOT, f"Not to be told while {doubt}: {share}.", rule, numbers)
     if found.z >= HAND_Z:
         return Verdict("hand", PASS, f"The hand of the files ({text}) is right: {share}.", rule, numbers)
     if found.z <= -HAND_Z:

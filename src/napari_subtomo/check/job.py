@@ -15,7 +15,7 @@ from napari_subtomo.check.pixels import check_pixels
 from napari_subtomo.check.report import summary_lines, write_report
 from napari_subtomo.check.sample import Sample, choose_rows, read_sample
 from napari_subtomo.check.signal import check_contrast, check_signal
-from napari_subtomo.check.verdict import PASS, Verdict
+from napari_subtomo.check.verdict import FAIL, PASS, Verdict
 from napari_subtomo.check.wedge import Directions, Turn, measure, turn_of
 from napari_subtomo.data.result import JobResult
 from napari_subtomo.errors import InputError
@@ -114,13 +114,15 @@ def check(
     turn = turn_of(directions) if directions is not None else None
     known = [tomograms[name] for name in sample.tomogram_names] if tomograms is not None else []
     voltage = next((t.voltage for t in known if t.voltage), None)
+    wedge = check_wedge(directions, turn, reason, tried)
+    doubt = "there is no sure signal" if signal.status != PASS else "the tilt angles are wrong" if wedge.status == FAIL else ""
     verdicts = (
         signal,
         centre,
         check_box(sample, diameter, tomograms, options, project),
         contrast,
-        check_hand(tried, [float(np.sign(t.hand)) for t in known], voltage),
-        check_wedge(directions, turn, reason, tried),
+        check_hand(tried, [float(np.sign(t.hand)) for t in known], voltage, doubt),
+        wedge,
         check_pixels(chosen, tomograms, project),
     )
     return Findings(verdicts, sample, tried, directions, turn, diameter)
