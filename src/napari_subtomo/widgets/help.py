@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QDesktopServices, QTextDocument
+from qtpy.QtGui import QColor, QDesktopServices, QPalette, QTextDocument
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTextBrowser, QVBoxLayout, QWidget
 
 import napari_subtomo
@@ -14,6 +14,8 @@ _PACKAGE = Path(napari_subtomo.__file__).parent
 #: Folder of the pages: in the wheel, or beside the sources that an editable install runs.
 PAGES = _PACKAGE / "docs" if (_PACKAGE / "docs").is_dir() else _PACKAGE.parents[1] / "docs"
 INDEX = "index.md"
+#: Of links: readable on napari's dark and light themes.
+LINK = "#3D8FD6"
 
 
 class HelpWindow(QWidget):
@@ -55,6 +57,10 @@ class _Pages(QTextBrowser):
     def __init__(self) -> None:
         super().__init__()
         self.setOpenLinks(False)
+        palette = self.palette()
+        for role in (QPalette.ColorRole.Link, QPalette.ColorRole.LinkVisited):
+            palette.setColor(role, QColor(LINK))
+        self.setPalette(palette)
         self.anchorClicked.connect(self._follow)
 
     def doSetSource(self, name: QUrl, type: QTextDocument.ResourceType = QTextDocument.ResourceType.MarkdownResource) -> None:
@@ -80,7 +86,7 @@ class _Pages(QTextBrowser):
         document, viewport = self.document(), self.viewport()
         if document is None or viewport is None:
             return
-        widest = viewport.width() - 20
+        widest = viewport.width() - 2 * int(document.documentMargin()) - 16
         block = document.begin()
         while block.isValid():
             fragments = block.begin()
@@ -96,10 +102,13 @@ class _Pages(QTextBrowser):
         from qtpy.QtGui import QImage, QTextCursor
 
         image = QImage(self.source().resolved(QUrl(name)).toLocalFile())
-        if image.width() <= widest:
-            return
         cursor = QTextCursor(self.document())
         cursor.setPosition(position)
+        table = cursor.currentTable()
+        if table is not None:
+            widest = widest // table.columns() - 12
+        if image.width() <= widest:
+            return
         cursor.setPosition(position + length, QTextCursor.MoveMode.KeepAnchor)
         shape = cursor.charFormat().toImageFormat()
         shape.setWidth(widest)
