@@ -20,6 +20,7 @@ TOLERANCE = 0.1  # of the diameter
 LEAST_PX = 1.0  # of the extracted boxes: nothing below is called a drift
 SURE = 3.0
 FEWEST = 2 * GROUPS  # particles for a position with an error
+_STEPS = 8  # of the centre of mass towards itself
 
 
 @dataclass(frozen=True)
@@ -74,23 +75,26 @@ class Filter:
         return found
 
 
-def find_peak(density: npt.NDArray[np.float64], reach: float) -> FloatArray:
-    """Place of the peak within `reach` voxels of the middle, xyz from there: the centre of mass of what is above 0.7 of it, about it."""
+def find_peak(density: npt.NDArray[np.float64], reach: float, start: FloatArray | None = None) -> FloatArray:
+    """Place of the peak within `reach` voxels of the middle, or next to `start`, as voxel indices zyx.
+
+    The centre of mass of what is above 0.7 of it, about it.
+    """
     n = density.shape[0]
     axis = np.arange(n) - n // 2
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
     near = z**2 + y**2 + x**2 <= reach**2
-    start = np.array(np.unravel_index(np.argmax(np.where(near, density, -np.inf)), density.shape), dtype=np.float64)
+    if start is None:
+        start = np.array(np.unravel_index(np.argmax(np.where(near, density, -np.inf)), density.shape), dtype=np.float64)
     offsets = np.stack(np.meshgrid(*[np.arange(-2, 2.01, 0.5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    for _ in range(4):
+    for _ in range(_STEPS):
         points = start + offsets
         values = map_coordinates(density, points.T, order=3, mode="grid-wrap")
         above = np.maximum(values - 0.7 * values.max(), 0)
         if above.sum() <= 0:
             break
         start = (points * above[:, None]).sum(axis=0) / above.sum()
-    found: FloatArray = reverse_axes(start - n // 2)
-    return found
+    return np.asarray(start)
 
 
 def locate(matched: Filter, rows: IntArray) -> Place:
@@ -98,9 +102,11 @@ def locate(matched: Filter, rows: IntArray) -> Place:
     sums = np.stack([matched.frame.values[rows[start::GROUPS]].sum(axis=0) for start in range(GROUPS)])
     reach, whole = matched.frame.n / 3.5, matched(sums.sum(axis=0))
     sign = 1.0 if whole.max() >= -whole.min() else -1.0
-    parts = np.stack([find_peak(sign * matched(sums.sum(axis=0) - part), reach) for part in sums])
+    place = find_peak(sign * whole, reach)
+    # from one start: a peak that is flat would else be found in this voxel or that
+    parts = np.stack([find_peak(sign * matched(sums.sum(axis=0) - part), reach, place) for part in sums])
     error = np.sqrt((GROUPS - 1) / GROUPS * ((parts - parts.mean(axis=0)) ** 2).sum())
-    return Place(find_peak(sign * whole, reach), float(error), len(rows))
+    return Place(reverse_axes(place - matched.frame.n // 2), float(error), len(rows))
 
 
 def check_centre(sample: Sample, diameter: float, has_signal: bool) -> tuple[Verdict, FloatArray]:
