@@ -3,9 +3,9 @@
     python benchmarks/check_extraction.py                          # seeds 101-120, figures into benchmarks/check_extraction.json
     python benchmarks/check_extraction.py --seeds 1-4 --out "" --faults sound "wrong hand"
 
-Every seed is a project of its own: two tomograms of 384 px, a complex of 180 Å with detail to 10 Å, 41 tilts or fewer, poses as after a
+Every seed is a project of its own: two tomograms of 384 px, a complex of 180 Å with detail to 12 Å, 31 tilts, poses as after a
 refinement. A fault is planted in the files, the particles are extracted with it, and checked. For each fault there is one check whose
-business it is; that it fails is "caught". A sound set must not fail in any. Seeds 1-20 served for choosing thresholds.
+business it is; that it fails is "caught". A sound set must not fail in any. Seeds 1-14 served for choosing thresholds.
 """
 
 from __future__ import annotations
