@@ -15,6 +15,8 @@ from napari_subtomo.widgets.task import Task
 
 #: Milliseconds between two looks at a running job, and at one that is over (it may be run again from elsewhere).
 PULSE, SLOW_PULSE = 400, 3000
+#: Quick looks at a job that is over: one that is just being resumed looks the same at first.
+QUICK_LOOKS = 15
 
 
 class Monitor(QObject):
@@ -34,7 +36,7 @@ class Monitor(QObject):
         super().__init__(parent)
         self._follower: Follower | None = None
         self._state: JobState | None = None
-        self._iteration = -1
+        self._iteration, self._looks = -1, 0
         self._task: Task[Any] | None = None
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
@@ -52,7 +54,7 @@ class Monitor(QObject):
     def follow(self, folder: Path | None) -> None:
         """Follow another folder; None: nothing."""
         self._follower = Follower(folder) if folder is not None else None
-        self._state, self._iteration = None, -1
+        self._state, self._iteration, self._looks = None, -1, 0
         if folder is None:
             self._timer.stop()
         else:
@@ -80,7 +82,8 @@ class Monitor(QObject):
         follower, state, iteration = found
         if follower is not self._follower:
             return
-        self._timer.setInterval(SLOW_PULSE if state.over else PULSE)
+        self._looks = self._looks + 1 if state.over else 0
+        self._timer.setInterval(SLOW_PULSE if self._looks > QUICK_LOOKS else PULSE)
         if state != self._state:
             self._state = state
             self.changed.emit(state)
