@@ -125,8 +125,34 @@ class SubtomogramLabels:
         return cls(np.asarray(half_sets, np.int64), np.asarray(optics_groups, np.int64), index, names)
 
 
+class Labelled:
+    """The part of a `SubtomogramSource` that its labels answer."""
+
+    labels: SubtomogramLabels
+
+    @property
+    def half_sets(self) -> IntArray:
+        """Half set 1 or 2 of each particle, 0 for none; shape (n,)."""
+        return self.labels.half_sets
+
+    @property
+    def optics_groups(self) -> IntArray:
+        """Optics group number of each particle, shape (n,)."""
+        return self.labels.optics_groups
+
+    @property
+    def tomograms(self) -> IntArray:
+        """Index of each particle's tomogram in `tomogram_names`, shape (n,)."""
+        return self.labels.tomograms
+
+    @property
+    def tomogram_names(self) -> tuple[str, ...]:
+        """Names of the tomograms, each once, in the order of their first particle."""
+        return self.labels.tomogram_names
+
+
 @dataclass(frozen=True)
-class StoredSubtomograms:
+class StoredSubtomograms(Labelled):
     """A source that holds all volumes in memory: simulations, tests, small sets.
 
     Attributes
@@ -159,26 +185,6 @@ class StoredSubtomograms:
     def box(self) -> int:
         """Edge of every volume in voxels."""
         return int(self.data.shape[-1])
-
-    @property
-    def half_sets(self) -> IntArray:
-        """Half set 1 or 2 of each particle, 0 for none; shape (n,)."""
-        return self.labels.half_sets
-
-    @property
-    def optics_groups(self) -> IntArray:
-        """Optics group number of each particle, shape (n,)."""
-        return self.labels.optics_groups
-
-    @property
-    def tomograms(self) -> IntArray:
-        """Index of each particle's tomogram, shape (n,)."""
-        return self.labels.tomograms
-
-    @property
-    def tomogram_names(self) -> tuple[str, ...]:
-        """Names of the tomograms."""
-        return self.labels.tomogram_names
 
     def read(self, particle: int) -> Subtomogram:
         """One particle."""

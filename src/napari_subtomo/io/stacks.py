@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.data.subtomograms import Subtomogram, SubtomogramBlock, SubtomogramLabels
+from napari_subtomo.data.subtomograms import Labelled, Subtomogram, SubtomogramBlock, SubtomogramLabels
 from napari_subtomo.data.tomogram import TiltSeries, Tomogram
 from napari_subtomo.errors import FileFormatError, SubtomoError
 from napari_subtomo.geometry.projection import defocus_offset
@@ -69,7 +69,7 @@ class _Recent:
 
 
 @dataclass(frozen=True)
-class StackSubtomograms:
+class StackSubtomograms(Labelled):
     """A source (`SubtomogramSource`) that inserts each particle's stack into 3D when it is asked for, and keeps it in scratch space.
 
     Attributes
@@ -116,26 +116,6 @@ class StackSubtomograms:
     def n(self) -> int:
         """Number of particles."""
         return len(self.names)
-
-    @property
-    def half_sets(self) -> IntArray:
-        """Half set 1 or 2 of each particle, 0 for none; shape (n,)."""
-        return self.labels.half_sets
-
-    @property
-    def optics_groups(self) -> IntArray:
-        """Optics group number of each particle, shape (n,)."""
-        return self.labels.optics_groups
-
-    @property
-    def tomograms(self) -> IntArray:
-        """Index of each particle's tomogram in `tomogram_names`, shape (n,)."""
-        return self.labels.tomograms
-
-    @property
-    def tomogram_names(self) -> tuple[str, ...]:
-        """Names of the tomograms, each once, in the order of their first particle."""
-        return self.labels.tomogram_names
 
     @property
     def square(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.data.subtomograms import Subtomogram, SubtomogramBlock, SubtomogramLabels
+from napari_subtomo.data.subtomograms import Labelled, Subtomogram, SubtomogramBlock, SubtomogramLabels
 from napari_subtomo.errors import FileFormatError, InputError, SubtomoError
 from napari_subtomo.io import relion
 from napari_subtomo.io.mrc import mrc_header, read_mrc, require_finite
@@ -25,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class FileSubtomograms:
+class FileSubtomograms(Labelled):
     """A source (`SubtomogramSource`) that reads each particle from its files when it is asked for; holds paths and no open file.
 
     Attributes
@@ -55,26 +55,6 @@ class FileSubtomograms:
     def n(self) -> int:
         """Number of particles."""
         return len(self.names)
-
-    @property
-    def half_sets(self) -> IntArray:
-        """Half set 1 or 2 of each particle, 0 for none; shape (n,)."""
-        return self.labels.half_sets
-
-    @property
-    def optics_groups(self) -> IntArray:
-        """Optics group number of each particle, shape (n,)."""
-        return self.labels.optics_groups
-
-    @property
-    def tomograms(self) -> IntArray:
-        """Index of each particle's tomogram in `tomogram_names`, shape (n,)."""
-        return self.labels.tomograms
-
-    @property
-    def tomogram_names(self) -> tuple[str, ...]:
-        """Names of the tomograms, each once, in the order of their first particle."""
-        return self.labels.tomogram_names
 
     def read(self, particle: int) -> Subtomogram:
         """One particle.
