@@ -190,6 +190,6 @@ def file_stems(particles: ParticleSet) -> tuple[str, ...]:
     return tuple(stems)
 
 
-def record_path(folder: Path, plan: Plan) -> Path:
+def record_path(folder: Path, tomogram: str) -> Path:
     """Where the fingerprint of a tomogram's files is kept."""
-    return folder / FOLDER / f"{plan.tomogram.name}.json"
+    return folder / FOLDER / f"{tomogram}.json"

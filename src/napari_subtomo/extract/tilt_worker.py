@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.errors import SubtomoError
-from napari_subtomo.extract.plan import FOLDER
+from napari_subtomo.extract.plan import record_path
 from napari_subtomo.extract.pool import in_order
-from napari_subtomo.io.atomic import write_text
-from napari_subtomo.io.mrc import mrc_header, write_mrc
+from napari_subtomo.extract.resume import complete, is_current
+from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, to_device, to_host
 from napari_subtomo.numerics.slices import SliceInsertion, slice_insertion
 from napari_subtomo.options.extract import ExtractOptions
@@ -176,26 +175,13 @@ class TiltCutter:
         shapes: Sequence[tuple[int, int, int]] = ((2 * n, n, n // 2 + 1), (n, n, n))
         if self.options.stack2d:
             shapes = ((int(self.plan.sightings.visible[particle].sum()), n, n),)
-        try:
-            return all(mrc_header(path).shape == shape for path, shape in zip(self.paths(particle), shapes, strict=True))
-        except SubtomoError:
-            return False
+        return complete(self.paths(particle), shapes)
 
     def remaining(self) -> list[int]:
-        """Particles that are not there yet with equal options; files of other options, and what a killed run left, are removed first."""
-        for folder in {self.paths(particle)[0].parent for particle in range(len(self.plan.rows))}:
-            for left in folder.glob(".*.tmp"):
-                left.unlink(missing_ok=True)
-        record = self.folder / FOLDER / f"{self.plan.sightings.tomogram.name}.json"
-        text = json.dumps({"fingerprint": self.plan.fingerprint(self.options)})
-        everyone = range(len(self.plan.rows))
-        if record.is_file() and record.read_text() == text:
-            return [particle for particle in everyone if not self.is_there(particle)]
-        for stem in self.plan.stems:
-            for ending in (STACK, DATA, WEIGHTS):
-                (self.folder / (stem + ending)).unlink(missing_ok=True)
-        write_text(record, text)
-        return list(everyone)
+        """Particles that are not there yet with equal options."""
+        files = [self.folder / (stem + ending) for stem in self.plan.stems for ending in (STACK, DATA, WEIGHTS)]
+        current = is_current(record_path(self.folder, self.plan.sightings.tomogram.name), self.plan.fingerprint(self.options), files)
+        return [particle for particle in range(len(self.plan.rows)) if not (current and self.is_there(particle))]
 
     def run(self, reporter: Reporter, shown: Collection[int] = ()) -> Written:
         """Cut and write all particles in threads; the reporter is called from this thread only.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.errors import OptionError, SubtomoError
+from napari_subtomo.errors import OptionError
 from napari_subtomo.extract.noise import NoiseCheck
 from napari_subtomo.extract.plan import Plan, record_path
 from napari_subtomo.extract.pool import in_order
 from napari_subtomo.extract.resample import resample
+from napari_subtomo.extract.resume import complete, is_current
 from napari_subtomo.extract.statistics import premultiplied, relion5_weights, whitened
 from napari_subtomo.extract.transfer import MeanTransfer
 from napari_subtomo.geometry.projection import tilt_matrices
-from napari_subtomo.io.atomic import write_text
-from napari_subtomo.io.mrc import mrc_header, write_mrc
+from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.numerics.backend import device_context, to_device, to_host
 from napari_subtomo.numerics.wedge import make_wedge
 from napari_subtomo.options.extract import ExtractOptions
@@ -126,25 +125,14 @@ class Cutter:
         n = self.options.written_size
         depth = 2 * n if self.options.output_format == "relion5" else n
         shapes = ((n, n, n), (depth, n, n // 2 + 1))
-        try:
-            return all(mrc_header(path).shape == shape for path, shape in zip(self.paths(particle), shapes, strict=True))
-        except SubtomoError:
-            return False
+        return complete(self.paths(particle), shapes)
 
     def remaining(self) -> list[int]:
-        """Particles that are not there yet with equal options; files of other options, and what a killed run left, are removed first."""
-        for folder in {self.paths(particle)[0].parent for particle in range(len(self.plan.rows))}:
-            for left in folder.glob(".*.tmp"):
-                left.unlink(missing_ok=True)
-        record, text = record_path(self.folder, self.plan), json.dumps({"fingerprint": self.plan.fingerprint(self.options)})
+        """Particles that are not there yet with equal options."""
         everyone = range(len(self.plan.rows))
-        if record.is_file() and record.read_text() == text:
-            return [particle for particle in everyone if not self.is_there(particle)]
-        for particle in everyone:
-            for path in self.paths(particle):
-                path.unlink(missing_ok=True)
-        write_text(record, text)
-        return list(everyone)
+        files = [path for particle in everyone for path in self.paths(particle)]
+        current = is_current(record_path(self.folder, self.plan.tomogram.name), self.plan.fingerprint(self.options), files)
+        return [particle for particle in everyone if not (current and self.is_there(particle))]
 
     def run(self, reporter: Reporter) -> Extracted:
         """Cut and write all particles in threads; the reporter is called from this thread only."""
