@@ -44,6 +44,15 @@ def scipy_namespace(*arrays: Any) -> Any:
     return cupyx.scipy
 
 
+def fft_module(xp: Any) -> Any:
+    """Module with the fast transforms of a namespace that keep single precision."""
+    if xp is np:
+        import scipy.fft
+
+        return scipy.fft
+    return xp.fft
+
+
 def to_host(array: Any) -> Any:
     """The array as numpy array; numpy arrays are passed through."""
     return array if namespace(array) is np else namespace(array).asnumpy(array)

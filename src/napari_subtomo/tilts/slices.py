@@ -9,8 +9,9 @@ import numpy as np
 
 from napari_subtomo.io.modulation import Modulation
 from napari_subtomo.numerics.backend import device_context, to_device
+from napari_subtomo.tilts.circles import cut_circles
 from napari_subtomo.tilts.plan import IntArray, Sightings
-from napari_subtomo.tilts.squares import Binning, cut_circles, cut_squares
+from napari_subtomo.tilts.squares import Binning, cut_squares
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ class SliceMaker:
         squares = cut_squares([seen.images[tilt] for tilt in tilts.tolist()], corners, self.binning.side)
         with device_context(self.device):
             on_device = to_device(squares, self.device)
-            values = self.binning.transform(cut_circles(on_device) if self.circle else on_device, places)
+            values = self.binning.transform(cut_circles(on_device, self.binning.side // 2) if self.circle else on_device, places)
             transfer = self.modulation.at(tilts, seen.defocus_offsets[particle, tilts])
             values *= transfer
             values *= self.sign

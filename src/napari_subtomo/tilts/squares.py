@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.numerics.backend import namespace
-from napari_subtomo.numerics.masks import radius_grid
+from napari_subtomo.numerics.backend import fft_module, namespace
 from napari_subtomo.tilts.images import Image
 
 FloatArray = npt.NDArray[np.float64]
-CIRCLE_EDGE = 5.0  # px over which a circle falls off
 _WHOLE = 1e-6  # a square of so many pixels more or less than a whole number is a whole number
-
-
-def fft_module(xp: Any) -> Any:
-    """Transforms of this namespace that keep single precision."""
-    if xp is np:
-        import scipy.fft
-
-        return scipy.fft
-    return xp.fft
 
 
 def cut_squares(images: Sequence[Image], corners: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.float32]:
@@ -51,34 +40,6 @@ def cut_squares(images: Sequence[Image], corners: npt.NDArray[np.int64], side: i
         rows, columns = np.clip(np.arange(y, y + side), 0, height - 1), np.clip(np.arange(x, x + side), 0, width - 1)
         square[...] = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1][np.ix_(rows - rows[0], columns - columns[0])]
     return out
-
-
-def cut_circles(squares: Any) -> Any:
-    """Squares less the mean of what lies outside their circle, and softly cut to it: the weight falls off over its outermost 5 px.
-
-    Parameters
-    ----------
-    squares : array, shape (m, side, side), float32
-        Changed in place.
-
-    Returns
-    -------
-    array of the same shape
-    """
-    xp = namespace(squares)
-    weight, outside = (xp.asarray(a) for a in _circle(squares.shape[-1]))
-    squares -= (squares.reshape(len(squares), -1) @ outside.ravel())[:, None, None]
-    squares *= weight
-    return squares
-
-
-@lru_cache(maxsize=4)
-def _circle(side: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Weight of each pixel, and the share of each in the mean of those outside."""
-    radius = radius_grid((side, side))
-    weight = 0.5 - 0.5 * np.cos(np.pi * np.clip((side // 2 - radius) / CIRCLE_EDGE, 0, 1))
-    outside = (radius > side // 2).astype(np.float32)
-    return weight.astype(np.float32), outside / max(1.0, float(outside.sum()))
 
 
 @dataclass(frozen=True)

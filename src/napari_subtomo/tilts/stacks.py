@@ -2,49 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from napari_subtomo.numerics.backend import namespace
-from napari_subtomo.numerics.masks import radius_grid
-from napari_subtomo.tilts.squares import fft_module
-
-EDGE = 5.0  # px over which the circle falls off
-
-
-@lru_cache(maxsize=4)
-def _circle(box: int, crop: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Weight of each pixel, and the share of each in the mean of those outside; the middle of the image at the first pixel."""
-    radius = radius_grid((box, box))
-    inside = np.clip((crop / 2 - radius) / EDGE, 0, 1)
-    outside = (radius > crop / 2).astype(np.float32)
-    weight = (0.5 - 0.5 * np.cos(np.pi * inside)).astype(np.float32)
-    return np.fft.ifftshift(weight), np.fft.ifftshift(outside / outside.sum())
-
-
-def crop_circle(images: Any, crop: int) -> Any:
-    """Images less the mean of what lies outside the circle of diameter `crop`, and softly cut to it.
-
-    The weight falls from 1 to 0 over the last 5 px inside of the circle.
-
-    Parameters
-    ----------
-    images : array, shape (m, box, box)
-        Centres at the first pixel, as transforms with the origin at the particle give them; changed in place.
-    crop : int
-
-    Returns
-    -------
-    array of the same shape
-    """
-    xp = namespace(images)
-    weight, outside = (xp.asarray(a) for a in _circle(images.shape[-1], crop))
-    images -= (images.reshape(len(images), -1) @ outside.ravel())[:, None, None]
-    images *= weight
-    return images
+from napari_subtomo.numerics.backend import fft_module, namespace
+from napari_subtomo.tilts.circles import cut_circles
 
 
 def stack_images(values: Any, crop: int, circle: bool = True) -> Any:
@@ -67,7 +28,7 @@ def stack_images(values: Any, crop: int, circle: bool = True) -> Any:
     xp = namespace(values)
     images = _images(values)
     if circle:
-        images = crop_circle(images, crop)
+        images = cut_circles(images, crop / 2, at_first_pixel=True)
     out = xp.empty((len(images), crop, crop), xp.float32)
     low, high = crop // 2, crop - crop // 2  # pixels before the middle, and from it on
     box = values.shape[1]
@@ -85,5 +46,5 @@ def _images(values: Any) -> Any:
 
 
 def circle_cropped(values: Any, crop: int) -> Any:
-    """Transforms of images cut to a circle of diameter `crop` as `crop_circle` does, of transforms (m, box, box // 2 + 1)."""
-    return fft_module(namespace(values)).rfft2(crop_circle(_images(values), crop))
+    """Transforms of images cut to a circle of diameter `crop` with a soft edge, of transforms (m, box, box // 2 + 1)."""
+    return fft_module(namespace(values)).rfft2(cut_circles(_images(values), crop / 2, at_first_pixel=True))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_subtomo.numerics.backend import namespace
+from napari_subtomo.numerics.backend import fft_module, namespace
 from napari_subtomo.numerics.slices import SliceInsertion
-from napari_subtomo.tilts.squares import fft_module
 from napari_subtomo.tilts.stacks import circle_cropped
 
 
