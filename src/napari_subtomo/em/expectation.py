@@ -261,7 +261,7 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
     found: list[list[Poses]] = [[] for _ in range(count)]
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     starts = range(0, n_rotations, chunk)
-    reporter.stage("Expectation", len(starts) * count, "particles")
+    reporter.stage("Expectation", len(starts) * count, "particles" if len(starts) == 1 else f"particles in {len(starts)} passes")
 
     for start in starts:
         some = slice(start, min(start + chunk, n_rotations))
