@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+_numbers = count()
+
+
 @pytest.fixture(autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pointers to edit journals stay out of the user's state folder."""
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+    """Pointers to edit journals stay out of the user's state folder, and out of that of other tests."""
+    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path_factory.getbasetemp() / "state" / str(next(_numbers))))
 
 
 @pytest.fixture(scope="session")

@@ -5,20 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
-from napari.components import ViewerModel
 
 from napari_subtomo.io import relion as r
 from napari_subtomo.viewer import layers
-from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.overlay import REJECTED_LABEL, resolve
-from napari_subtomo.viewer.view import ProjectView, open_session
+from napari_subtomo.viewer.view import ProjectView
 from napari_subtomo.viewer.volume import carried_limits, sampled_limits, smoothing_kernel
-
-
-@pytest.fixture
-def view(project: Any) -> ProjectView:
-    return open_session(ViewerModel(), load_session(project.root))
 
 
 def layer(view: ProjectView, role: str) -> Any:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.picking import content
-from napari.components import ViewerModel
 from scipy.spatial.transform import Rotation
 
 from napari_subtomo.viewer import layers
@@ -21,25 +19,7 @@ from napari_subtomo.viewer.picking.files import Imported
 from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.spheres import Sphere, count
 from napari_subtomo.viewer.picking.unsaved import read_journal
-from napari_subtomo.viewer.view import ProjectView, open_session
-
-
-@pytest.fixture(autouse=True)
-def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def view(project: Any) -> ProjectView:
-    return open_session(ViewerModel(), load_session(project.root))
-
-
-@pytest.fixture
-def picker(view: ProjectView) -> Any:
-    picker = Picker(view)
-    picker.spacing = 20.0
-    yield picker
-    picker.close()
+from napari_subtomo.viewer.view import ProjectView
 
 
 def _add(view: ProjectView, picker: Picker, points: Any) -> None:

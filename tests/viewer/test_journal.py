@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,31 +11,12 @@ from napari.components import ViewerModel
 
 from napari_subtomo.errors import InputError
 from napari_subtomo.io.particles import read_particles, write_particles
-from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.picking import journal
 from napari_subtomo.viewer.picking import unsaved as unsaved_edits
 from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.recovery import recover
 from napari_subtomo.viewer.saving import next_folder, save_annotations
 from napari_subtomo.viewer.view import ProjectView, open_session
-
-
-@pytest.fixture(autouse=True)
-def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def view(project: Any) -> ProjectView:
-    return open_session(ViewerModel(), load_session(project.root))
-
-
-@pytest.fixture
-def picker(view: ProjectView) -> Any:
-    picker = Picker(view)
-    picker.spacing = 20.0
-    yield picker
-    picker.close()
 
 
 def test_closing_without_saving_offers_the_edits_again(view: ProjectView, picker: Picker, project: Any) -> None:

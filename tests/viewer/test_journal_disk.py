@@ -11,33 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.picking import content, edit
-from napari.components import ViewerModel
 
 from napari_subtomo.errors import FileFormatError
-from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.picking import journal
 from napari_subtomo.viewer.picking import unsaved as unsaved_edits
 from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.recovery import recover
-from napari_subtomo.viewer.view import ProjectView, open_session
-
-
-@pytest.fixture(autouse=True)
-def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def view(project: Any) -> ProjectView:
-    return open_session(ViewerModel(), load_session(project.root))
-
-
-@pytest.fixture
-def picker(view: ProjectView) -> Any:
-    picker = Picker(view)
-    picker.spacing = 20.0
-    yield picker
-    picker.close()
+from napari_subtomo.viewer.view import ProjectView
 
 
 def test_a_line_that_was_cut_off_costs_that_edit_alone(view: ProjectView, picker: Picker, project: Any) -> None:

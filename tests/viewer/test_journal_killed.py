@@ -11,17 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from napari_subtomo.viewer.picking import unsaved as unsaved_edits
 from napari_subtomo.viewer.picking.recovery import recover
 from napari_subtomo.viewer.picking.spheres import Sphere
-
-
-@pytest.fixture(autouse=True)
-def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
-
 
 KILLED = """
 import sys, time

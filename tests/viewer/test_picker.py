@@ -20,19 +20,6 @@ from napari_subtomo.viewer.picking.spheres import Sphere, count
 from napari_subtomo.viewer.view import ProjectView, open_session
 
 
-@pytest.fixture
-def view(project: Any) -> ProjectView:
-    return open_session(ViewerModel(), load_session(project.root))
-
-
-@pytest.fixture
-def picker(view: ProjectView) -> Any:
-    picker = Picker(view)
-    picker.spacing = 20.0
-    yield picker
-    picker.close()
-
-
 def test_alt_click_adds_a_particle_whatever_is_active(view: ProjectView, picker: Picker) -> None:
     bindings = Bindings(picker)
     view.viewer.layers.selection.active = layers.find_layer(view.viewer, layers.TOMOGRAM)

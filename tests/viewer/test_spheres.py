@@ -7,32 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 
 from napari_subtomo.errors import GeometryError, InputError
 from napari_subtomo.geometry.frames import Frame
 from napari_subtomo.viewer import layers
-from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.picking.handles import CENTRE, RIM, Cutting, dragged, handles_of, outlines
-from napari_subtomo.viewer.picking.picker import Picker
 from napari_subtomo.viewer.picking.slab import axes_of, meet, show_axes
 from napari_subtomo.viewer.picking.spheres import Sphere, count, cut, fit_sphere, lattice
-from napari_subtomo.viewer.view import ProjectView, open_session
+from napari_subtomo.viewer.view import ProjectView
 
 FRAME = Frame((96, 80, 64), 5.0, 2.0)
-
-
-@pytest.fixture
-def view(project: Any) -> ProjectView:
-    return open_session(ViewerModel(), load_session(project.root))
-
-
-@pytest.fixture
-def picker(view: ProjectView) -> Any:
-    picker = Picker(view)
-    picker.spacing = 20.0
-    yield picker
-    picker.close()
 
 
 def test_the_sphere_through_rim_clicks_is_found() -> None:

@@ -140,7 +140,6 @@ def test_a_runtime_error_while_reading_reaches_the_user(qtbot: Any, dock: Any, p
 def test_edits_of_a_window_that_was_closed_are_told_of(
     qtbot: Any, dock: Any, project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
     former = open_session(ViewerModel(), load_session(project.root))
     points: Any = layers.find_layer(former.viewer, layers.PARTICLES)
     points.add([[10.0, 20.0, 30.0]])

@@ -21,25 +21,6 @@ from napari_subtomo.widgets.panels.picking import NOTHING, PickingPanel
 pytestmark = pytest.mark.gui
 
 
-@pytest.fixture(autouse=True)
-def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def panel(qtbot: Any, viewer: ViewerModel) -> Any:
-    panel = PickingPanel(viewer)
-    qtbot.addWidget(panel)
-    panel.resize(400, 750)
-    panel.show()
-    return panel
-
-
 def test_without_a_project_the_dock_says_what_to_do(panel: PickingPanel) -> None:
     assert panel.caption.text() == NOTHING
     assert not panel.tools.isEnabled()

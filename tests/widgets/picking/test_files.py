@@ -23,25 +23,6 @@ from napari_subtomo.widgets.panels.picking import PickingPanel
 pytestmark = pytest.mark.gui
 
 
-@pytest.fixture(autouse=True)
-def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def panel(qtbot: Any, viewer: ViewerModel) -> Any:
-    panel = PickingPanel(viewer)
-    qtbot.addWidget(panel)
-    panel.resize(400, 750)
-    panel.show()
-    return panel
-
-
 def test_a_sphere_becomes_particles_and_files_that_other_docks_hear_of(
     panel: PickingPanel, viewer: ViewerModel, project: Any, qtbot: Any
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,25 +18,6 @@ from napari_subtomo.viewer.view import open_session, view_of
 from napari_subtomo.widgets.panels.picking import PickingPanel
 
 pytestmark = pytest.mark.gui
-
-
-@pytest.fixture(autouse=True)
-def state_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBTOMO_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def panel(qtbot: Any, viewer: ViewerModel) -> Any:
-    panel = PickingPanel(viewer)
-    qtbot.addWidget(panel)
-    panel.resize(400, 750)
-    panel.show()
-    return panel
 
 
 def test_edits_of_a_closed_window_are_offered_and_recovered(panel: PickingPanel, viewer: ViewerModel, project: Any, qtbot: Any) -> None:
