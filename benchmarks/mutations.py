@@ -85,7 +85,7 @@ MUTATIONS = (
     Mutation("sign of the origin read by the engine", "em/inputs.py", "-particles.origins[order]", "particles.origins[order]", JOB),
     Mutation("sign of the origin written by the engine", "em/report.py", "-new.offsets[back]", "new.offsets[back]", JOB),
     Mutation("sign of the input offset's phase", "em/prepare.py", "np.exp(2j * np.pi * (points", "np.exp(-2j * np.pi * (points", JOB),
-    Mutation("sign of the shifts searched", "em/shifts.py", "(2 * np.pi / n * shifts)", "(-2 * np.pi / n * shifts)", BRUTE_FORCE),
+    Mutation("sign of the shifts searched", "em/basis.py", "(2 * np.pi / n * shifts)", "(-2 * np.pi / n * shifts)", BRUTE_FORCE),
     Mutation("sign of the origin in averages", "reconstruct/sums.py", "xp.exp((-2j * np.pi / n)", "xp.exp((2j * np.pi / n)", AVERAGE),
     Mutation("mirrored voxels of a plane not conjugated", "numerics/planes.py", "xp.float32(-1), xp.float32(1)", "1, 1", PLANES),
     Mutation(

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.expectation import EStep, Poses, _map, blocks, reference_volumes
+from napari_subtomo.em.basis import phases
+from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
+from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Prepared
-from napari_subtomo.em.shifts import phases
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.progress import Reporter
@@ -73,7 +75,7 @@ def map_sums(
             reporter.advance()
         return rows, data, weight
 
-    parts = list(_map(one_fold, range(folds), threads))
+    parts = list(ordered_map(one_fold, range(folds), threads))
     used = np.unique(np.concatenate([rows % n_rotations for rows, _, _ in parts]))
     return _insert(step, parts, used, classes, voxels, mates, threads, reporter)
 
@@ -112,7 +114,7 @@ def _insert(
             reporter.advance()
         return a, b
 
-    for a, b in _map(one_chunk, chunks, threads):
+    for a, b in ordered_map(one_chunk, chunks, threads):
         numerator += a
         denominator += b
     shape = (folds, classes, *step.grid.shape)
@@ -150,8 +152,7 @@ def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, thread
     folds, classes = step.model.maps.shape[:2]
     volumes = reference_volumes(replace(step, device="cpu")) if volumes is None else to_host(volumes)
     voxels, n_shells = step.voxels, step.lattice.last_shell + 1
-    shell, all_shells = step.lattice.shell[:voxels], step.lattice.shell
-    k = step.lattice.k[:voxels]
+    k, starts = step.lattice.k[:voxels], np.searchsorted(step.lattice.shell, np.arange(n_shells))
     n_optics, n_groups = len(step.model.noise), len(step.model.scales)
     empty = results.posterior[:, -1] > 0.5
 
@@ -159,6 +160,13 @@ def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, thread
         points = (k[None] @ rotations.astype(np.float32)).reshape(-1, 3)
         columns = np.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes])
         return Interpolation(step.grid, points).gather(columns).reshape(len(rotations), voxels, classes)
+
+    def per_shell(values: npt.NDArray[np.float32]) -> FloatArray:
+        """Sums over the shells of the first voxels, shape (m, S)."""
+        sums = np.zeros((len(values), n_shells))
+        first = starts[: step.lattice.shell[values.shape[1] - 1] + 1]
+        sums[:, : len(first)] = np.add.reduceat(values, first, axis=1, dtype=np.float64)
+        return sums
 
     def one_fold(f: int) -> ShellSums:
         total = ShellSums.zero(n_optics, n_groups, n_shells)
@@ -169,25 +177,23 @@ def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, thread
             reference = np.where(empty[ids, None], 0, reference * scale)
             data = prepared.GE[ids] * phases(step.poses.shifts[results.shift[ids]], step.lattice.k, step.lattice.n)
             weight = prepared.H[ids]
-            residual = data.copy()
-            residual[:, :voxels] -= weight[:, :voxels] * reference
+            scale = np.maximum(scale, 1e-6)
+            near, weighted = data[:, :voxels], weight[:, :voxels] * reference
+            cross = (near.real * reference.real + near.imag * reference.imag) / scale
+            energy = (weighted.real * reference.real + weighted.imag * reference.imag) / scale**2
+            near -= weighted
             part = ShellSums.zero(n_optics, n_groups, n_shells)
-            power = (residual.real**2 + residual.imag**2).astype(np.float64)
-            cross = (data[:, :voxels].real * reference.real + data[:, :voxels].imag * reference.imag) / np.maximum(scale, 1e-6)
-            energy = weight[:, :voxels] * (reference.real**2 + reference.imag**2) / np.maximum(scale, 1e-6) ** 2
-            for row, i in enumerate(ids):
-                o, g = step.particles.optics[i], step.particles.group[i]
-                part.residual[o] += np.bincount(all_shells, power[row], n_shells)
-                part.weight[o] += np.bincount(all_shells, weight[row], n_shells)
-                part.cross[g] += np.bincount(shell, cross[row], n_shells)
-                part.power[g] += np.bincount(shell, energy[row], n_shells)
+            np.add.at(part.residual, step.particles.optics[ids], per_shell(data.real**2 + data.imag**2))
+            np.add.at(part.weight, step.particles.optics[ids], per_shell(weight))
+            np.add.at(part.cross, step.particles.group[ids], per_shell(cross))
+            np.add.at(part.power, step.particles.group[ids], per_shell(energy))
             offsets, offset_weight = _offset_power(step, ids, results, empty)
             spectra = (part.residual, part.weight, part.cross, part.power)
             total = total + ShellSums(*spectra, offsets, offset_weight)
         return total
 
     total = ShellSums.zero(n_optics, n_groups, n_shells)
-    for part in _map(one_fold, range(folds), threads):
+    for part in ordered_map(one_fold, range(folds), threads):
         total = total + part
     return total
 

@@ -246,7 +246,7 @@ def _next_state(
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
     spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
-    references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to)
+    references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))

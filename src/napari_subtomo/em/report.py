@@ -14,6 +14,7 @@ from napari_subtomo.em.expectation import EStep
 from napari_subtomo.em.maximisation import Maximiser, OwnMap, resolved_shell
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, Sums
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.geometry.orientations import relion_distance
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ FloatArray = npt.NDArray[np.float64]
 def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) -> list[OwnMap]:
     """Each class's own map; while there is one common class, it stands for all."""
     spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
-    made = [maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum) for c in range(sums.numerator.shape[1])]
+
+    def of_class(c: int) -> OwnMap:
+        return maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum)
+
+    made = list(ordered_map(of_class, range(sums.numerator.shape[1]), setup.options.threads))
     if len(made) < setup.options.classes:
         made = [made[0]] * setup.options.classes
     if setup.options.empty_class:
