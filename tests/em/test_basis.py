@@ -94,10 +94,9 @@ def test_turned_references_follow_from_fewer_within_the_tolerance(lattice: Latti
     basis = reference_basis(references, weight, rows=1000)
     assert len(basis.functions) < 30
     again = basis.mix_last(basis.functions.T).T
-    left, whole = (np.abs(references - again) ** 2 @ weight).max(), (np.abs(references) ** 2 @ weight).max()
+    left = (np.abs(references - again) ** 2 @ weight).max()
     assert 0.05 * TOLERANCE < left < TOLERANCE
-    rounding = np.finfo(np.float32).eps * len(references) * whole  # overlaps are single-precision sums
-    assert left == pytest.approx(basis.residual, abs=rounding)
+    assert left == pytest.approx(basis.residual, rel=0.01)
 
 
 def test_references_stand_for_themselves_where_functions_do_not_pay(lattice: Lattice, energy: np.ndarray) -> None:

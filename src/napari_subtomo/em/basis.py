@@ -117,8 +117,8 @@ def reference_basis(references: Any, weight: Any, rows: int, tolerance: float = 
     if tolerance <= 0 or len(references) < LEAST or rows < ROWS * len(references):
         return Basis(references, None, 0.0)
     xp = namespace(references)
-    weighted = (references * xp.sqrt(weight)).view(xp.float32)
-    mixing, residual = leading(to_host(weighted @ weighted.T).astype(np.float64), tolerance)
+    weighted = (references * xp.sqrt(weight)).view(xp.float32).astype(xp.float64)  # rounded overlaps would hide what is left
+    mixing, residual = leading(to_host(weighted @ weighted.T), tolerance)
     if mixing.shape[1] > WORTH * len(references):
         return Basis(references, None, 0.0)
     mixing = xp.asarray(mixing)
