@@ -58,13 +58,13 @@ class Basis:
         return cross if self.mixing is None else cross @ self.mixing.T
 
 
-def phases(shifts: FloatArray, k: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.complex64]:
-    """e^{+2πi k·t/n} for shifts (nT, 3) in pixels and frequencies (V, 3) of a box of n, shape (nT, V)."""
-    angle = (2 * np.pi / n * shifts).astype(np.float32) @ k.T
-    found = np.empty(angle.shape, np.complex64)
-    np.cos(angle, out=found.real)
-    np.sin(angle, out=found.imag)
-    return found
+def phases(shifts: FloatArray, k: Any, n: int) -> Any:
+    """e^{+2πi k·t/n} for shifts (nT, 3) in pixels and frequencies (V, 3) of a box of n, shape (nT, V), complex64, where `k` is."""
+    xp = namespace(k)
+    angle = xp.asarray((2 * np.pi / n * shifts).astype(np.float32)) @ k.T
+    parts = xp.empty((*angle.shape, 2), xp.float32)
+    parts[:, :, 0], parts[:, :, 1] = xp.cos(angle), xp.sin(angle)
+    return parts.view(xp.complex64)[:, :, 0]
 
 
 def shift_basis(shifts: FloatArray, lattice: Lattice, last_shell: int, energy: FloatArray, tolerance: float = TOLERANCE) -> Basis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,18 @@ class Setup:
         offsets: FloatArray = np.einsum("nji,nj->ni", self.frames, self.input_offsets)
         return offsets
 
+    @cached_property
+    def power(self) -> FloatArray:
+        """Power of the particles per unit weight, by optics group: the noise of shells without a reference; shape (n optics, S)."""
+        shape = int(self.particles.optics.max()) + 1, self.lattice.last_shell + 1
+        starts = np.searchsorted(self.lattice.shell, np.arange(shape[1]))
+        power, weight = np.zeros(shape), np.zeros(shape)
+        for i, group in enumerate(self.particles.optics):
+            g = self.prepared.GE[i]
+            power[group] += np.add.reduceat(g.real**2 + g.imag**2, starts, dtype=np.float64)
+            weight[group] += np.add.reduceat(self.prepared.H[i], starts, dtype=np.float64)
+        return np.maximum(power / np.maximum(weight, 1e-30), 1e-30)
+
     @property
     def folds(self) -> int:
         """Number of folds in use."""
@@ -100,13 +113,7 @@ class Setup:
 def initial_state(setup: Setup) -> State:
     """The state before iteration 1: given references, noise from the power of the particles, equal fractions."""
     o, lattice = setup.options, setup.lattice
-    n_optics, n_groups = int(setup.particles.optics.max()) + 1, len(setup.group_names)
-    power, weight = np.zeros((n_optics, lattice.last_shell + 1)), np.zeros((n_optics, lattice.last_shell + 1))
-    for i, group in enumerate(setup.particles.optics):
-        g = setup.prepared.GE[i]
-        power[group] += np.bincount(lattice.shell, g.real**2 + g.imag**2)
-        weight[group] += np.bincount(lattice.shell, setup.prepared.H[i])
-    noise = np.maximum(power / np.maximum(weight, 1e-30), 1e-30)
+    n_groups, noise = len(setup.group_names), setup.power
     temperature = o.noise_temperature
     if temperature <= 0:
         envelope = np.abs(setup.references).mean(0)
@@ -236,7 +243,7 @@ def _next_state(
     noise, scales = state.noise, state.scales
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
         measured = shells.weight > 0
-        noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), state.noise)
+        noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), setup.power)
         scales = _scales(shells, state, maximiser, sums)
     fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
     if not o.empty_class:

@@ -120,7 +120,8 @@ class EStep:
 
     def phases(self, voxels: int | None = None) -> npt.NDArray[np.complex64]:
         """e^{+2πi k·t/n} of every shift at the first voxels of the lattice (all without a number), shape (nT, V)."""
-        return phases(self.poses.shifts, self.lattice.k[:voxels], self.lattice.n)
+        turns: npt.NDArray[np.complex64] = phases(self.poses.shifts, self.lattice.k[:voxels], self.lattice.n)
+        return turns
 
     def shift_basis(self, volumes: Any, prepared: Prepared) -> Basis:
         """Functions that give the shifts' phases for these references, shape (nodes, references), and these particles' weights."""
