@@ -45,12 +45,16 @@ class Reweighted:
 
 
 def canonical_order(particles: ParticleSet) -> npt.NDArray[np.int64]:
-    """Rows of the file in an order that depends on the particles alone: neither the file's order nor names change a result."""
+    """Rows of the file in an order that depends on the particles alone: neither the file's order nor names change a result.
+
+    Names of tomograms order particles at the same place of two of them, as picks on a grid are.
+    """
     keys = [particles.origins, particles.angles.reshape(-1, 9)]
     try:
         keys.insert(0, particles.coordinates())
     except InputError:  # pixels from a corner of tomograms of unknown size
         keys += [particles.floats(label)[:, None] for label in COORDINATES if particles.has(label)]
+    keys.insert(0, np.unique(particles.tomo_names, return_inverse=True)[1][:, None].astype(float))  # the first key counts least
     order: npt.NDArray[np.int64] = np.lexsort(np.round(np.concatenate(keys, axis=1), 4).T).astype(np.int64)
     return order
 
@@ -146,10 +150,11 @@ def set_up(
     if not np.any(references):
         raise InputError(f"Expected a reference with density inside the mask, found an empty one in {options.reference}.")
     order = canonical_order(particles)
+    names, group = np.unique(source.tomogram_names, return_inverse=True)  # the source has them in the order of the file
     labels = Labels(
         np.unique(source.optics_groups[order], return_inverse=True)[1].astype(np.int64),
-        source.tomograms[order].astype(np.int64),
-        source.tomogram_names,
+        group[source.tomograms[order]].astype(np.int64),
+        tuple(names.tolist()),
     )
     load = _loader(options, source.read, order)
     poses = particles.angles[order], -particles.origins[order] / pixel_size
