@@ -19,7 +19,9 @@ from napari_subtomo.progress import Reporter
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-SCATTER_VALUES = 4_000_000  # points per scattered chunk
+SCATTER_BYTES = 48 * 2**20  # what inserting a chunk of points takes beside the sums, at least
+SCATTER_SHARE = 4  # or as often the bytes of the sums that a chunk gives: smaller ones would take longer to add than to make
+POINT_BYTES, VALUE_BYTES = 130, 28  # of a point that is inserted, and of each of its columns
 SCATTER_PARTS = 4  # chunks at least, whatever the number of threads that take them
 
 
@@ -86,7 +88,7 @@ def _insert(
     columns = folds * classes
     numerator = np.zeros((step.grid.nodes, columns), np.complex64)
     denominator = np.zeros((step.grid.nodes, columns), np.float32)
-    size = max(1, min(SCATTER_VALUES // (voxels * max(1, columns // 4)), -(-len(used) // SCATTER_PARTS)))
+    size = max(1, min(scatter_points(step.grid.nodes, columns) // voxels, -(-len(used) // SCATTER_PARTS)))
     chunks = [used[a : a + size] for a in range(0, len(used), size)]
     k = step.lattice.k[:voxels]
     # on an exact grid other orientations fall between the nodes: symmetry is applied to the summed volumes instead
@@ -103,12 +105,12 @@ def _insert(
                 present = np.flatnonzero(rows[at] == wanted) if len(rows) else np.zeros(0, np.int64)
                 data[present, :, f * classes + c] = fold_data[at[present]]
                 weight[present, :, f * classes + c] = fold_weight[at[present]]
-        a, b = 0, 0
+        a, b = None, None
         for mate in inserted:
             turn = step.poses.rotations[chunk] @ mate
             interpolation = Interpolation(step.grid, (k[None] @ turn.astype(np.float32)).reshape(-1, 3))
-            a = a + interpolation.scatter(data.reshape(-1, columns))
-            b = b + interpolation.scatter(weight.reshape(-1, columns))
+            a = _added(a, interpolation.scatter(data.reshape(-1, columns)))
+            b = _added(b, interpolation.scatter(weight.reshape(-1, columns)))
             reporter.advance()
         return a, b
 
@@ -119,6 +121,19 @@ def _insert(
     num = np.stack([_whole(step.grid, numerator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
     den = np.stack([_whole(step.grid, denominator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
     return Sums(num, den)
+
+
+def scatter_points(nodes: int, columns: int) -> int:
+    """Points that are inserted at once into so many columns of sums on so many nodes."""
+    return max(SCATTER_BYTES, SCATTER_SHARE * 12 * nodes * columns) // (POINT_BYTES + VALUE_BYTES * columns)
+
+
+def _added(sums: Any, more: Any) -> Any:
+    """A sum in place; there is none before the first."""
+    if sums is None:
+        return more
+    sums += more
+    return sums
 
 
 def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:

@@ -16,19 +16,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.shifts import ShiftBasis, phases, shift_basis
 from napari_subtomo.em.statistics import ParticleResults
-from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-BLOCK_BYTES = 96 * 2**20
+BLOCK_BYTES = 32 * 2**20  # on processors: each thread has a block; larger ones are not faster
+DEVICE_SHARE = 16  # a block takes this part of the free memory of a GPU
 REFERENCE_BYTES = 512 * 2**20
 ENOUGH = 200  # particles whose mean weight stands for all
 SPAN = 16.0  # nats below a particle's best pose beyond which a pose is not remembered
@@ -176,10 +178,11 @@ def reference_volumes(step: EStep) -> Any:
 
 
 def blocks(step: EStep, ids: IntArray, rotations: int) -> Iterator[IntArray]:
-    """Blocks of particles whose shifted data and scores fit `BLOCK_BYTES`."""
+    """Blocks of particles whose shifted data and scores fit the memory planned for them; the same whatever the number of threads."""
+    room = BLOCK_BYTES if step.device == "cpu" else max(BLOCK_BYTES, free_bytes(step.device) // DEVICE_SHARE)
     shifts, classes = len(step.poses.shifts), step.model.maps.shape[1]
     per_particle = shifts * (8 * step.voxels + 8 * classes * rotations) + 1
-    size = int(np.clip(BLOCK_BYTES // per_particle, 1, 64))
+    size = int(np.clip(room // per_particle, 1, 64))
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
 
@@ -261,6 +264,7 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
     found: list[list[Poses]] = [[] for _ in range(count)]
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     starts = range(0, n_rotations, chunk)
+    shrinking = Shrinking(step.device, "particles", reporter)
     reporter.stage("Expectation", len(starts) * count, "particles" if len(starts) == 1 else f"particles in {len(starts)} passes")
 
     for start in starts:
@@ -270,10 +274,13 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
         def one_fold(f: int, turned: Any = turned, some: slice = some) -> None:
             refs = xp.ascontiguousarray(turned[:, :, f].transpose(2, 0, 1)).reshape(-1, step.voxels)
             power = refs.real**2 + refs.imag**2
-            for ids in blocks(step, members[f], some.stop - some.start):
+
+            def one_block(ids: IntArray) -> None:
                 log = score(step, prepared, ids, refs, power, basis, log_prior[some])
                 collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
                 reporter.advance(len(ids))
+
+            shrinking.run(blocks(step, members[f], some.stop - some.start), one_block)
 
         for _ in _map(one_fold, range(folds), threads if step.device == "cpu" else 1):
             pass
@@ -292,14 +299,18 @@ def collect(
     flat = log.reshape(m, -1)
     top = to_host(flat.max(axis=1)).astype(np.float64)
     total = to_host(xp.exp(log - xp.asarray(top, dtype=xp.float32)[:, None, None, None]).sum(axis=(1, 3), dtype=xp.float64))
-    with np.errstate(divide="ignore"):
-        running[ids] = np.logaddexp(running[ids], np.log(total) + top[:, None])
-    best[ids] = np.maximum(best[ids], top)
-    for row, i in enumerate(ids):
-        where = xp.flatnonzero(flat[row] >= np.float32(best[i] - span))
+    least, near = np.maximum(best[ids], top), []
+    for row in range(m):
+        where = xp.flatnonzero(flat[row] >= np.float32(least[row] - span))
         score_ = to_host(flat[row][where])
         t, c, q = np.unravel_index(to_host(where), (log.shape[1], classes, r))
-        found[i].append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
+        near.append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
+    # all that takes memory is done: from here on a block cannot fail halfway
+    with np.errstate(divide="ignore"):
+        running[ids] = np.logaddexp(running[ids], np.log(total) + top[:, None])
+    best[ids] = least
+    for i, poses in zip(ids, near, strict=True):
+        found[i].append(poses)
 
 
 def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[list[Poses], ParticleResults]:

@@ -260,9 +260,11 @@ class Interpolation:
         xp = namespace(values)
         scale = xp.float32(self.grid.padding**3)
         if not xp.iscomplexobj(values):
-            return (self.matrix.T @ values) * scale
-        values = xp.where(self.flipped[:, None], values.conj(), values)
-        return _product(self.matrix.T, values) * scale
+            sums = self.matrix.T @ values
+        else:
+            sums = _product(self.matrix.T, xp.where(self.flipped[:, None], values.conj(), values))
+        sums *= scale
+        return sums
 
 
 def _product(matrix: Any, columns: Any) -> Any:
