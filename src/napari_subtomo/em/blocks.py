@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -50,19 +51,19 @@ class Shrinking:
             start = 0
             while start < len(block):
                 size = len(block) - start if self.most is None else min(self.most, len(block) - start)
-                if self._fits(block[start : start + size], work):
+                part = block[start : start + size]
+                if self.fits(size, partial(work, part)):
                     start += size
-                else:
-                    self._shrink(size)
 
-    def _fits(self, block: IntArray, work: Callable[[IntArray], None]) -> bool:
-        """Whether the work was done. Its arrays are gone afterwards: an exception that is handled keeps them alive."""
+    def fits(self, size: int, work: Callable[[], None]) -> bool:
+        """Whether memory was enough for work on so many. If not, `most` is half of them; raises as `run`."""
         try:
-            work(block)
+            work()
             return True
         except MemoryError:
-            pass
+            pass  # not here: what the work has made is alive as long as its exception is
         release_memory(self.device)
+        self._shrink(size)
         return False
 
     def _shrink(self, size: int) -> None:

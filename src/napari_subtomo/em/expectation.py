@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -267,9 +268,7 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
     shrinking = Shrinking(step.device, "particles", reporter)
     reporter.stage("Expectation", len(starts) * count, "particles" if len(starts) == 1 else f"particles in {len(starts)} passes")
 
-    for start in starts:
-        some = slice(start, min(start + chunk, n_rotations))
-        turned = rotated(step, volumes, step.poses.rotations[some]).reshape(some.stop - some.start, step.voxels, folds, classes)
+    for some, turned in passes(step, volumes, chunk, reporter):
 
         def one_fold(f: int, turned: Any = turned, some: slice = some) -> None:
             refs = xp.ascontiguousarray(turned[:, :, f].transpose(2, 0, 1)).reshape(-1, step.voxels)
@@ -285,6 +284,22 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
         for _ in _map(one_fold, range(folds), threads if step.device == "cpu" else 1):
             pass
     return found, running
+
+
+def passes(step: EStep, volumes: Any, chunk: int, reporter: Reporter) -> Iterator[tuple[slice, Any]]:
+    """Rotations, a chunk of them or fewer at a time where memory is short, and their references, shape (r, V, folds, classes)."""
+    shrinking, count, start = Shrinking(step.device, "rotations", reporter), len(step.poses.rotations), 0
+    made: list[Any] = []
+
+    def turn(some: slice) -> None:
+        made.append(rotated(step, volumes, step.poses.rotations[some]))
+
+    while start < count:
+        size = min(chunk if shrinking.most is None else min(chunk, shrinking.most), count - start)
+        some = slice(start, start + size)
+        if shrinking.fits(size, partial(turn, some)):
+            start += size
+            yield some, made.pop().reshape(size, step.voxels, *step.model.maps.shape[:2])
 
 
 def collect(
