@@ -12,7 +12,7 @@ from napari_subtomo.em.expectation import EStep, Poses, _map, blocks, reference_
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.shifts import phases
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
-from napari_subtomo.numerics.backend import to_host
+from napari_subtomo.numerics.backend import release_memory, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.progress import Reporter
 
@@ -77,6 +77,7 @@ def map_sums(
 
     parts = list(_map(one_fold, range(folds), threads))
     used = np.unique(np.concatenate([rows % n_rotations for rows, _, _ in parts]))
+    release_memory("cpu")
     return _insert(step, parts, used, classes, voxels, mates, threads, reporter)
 
 

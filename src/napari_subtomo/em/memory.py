@@ -18,7 +18,7 @@ from napari_subtomo.numerics.backend import free_bytes
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
-BASE = 62e6  # the program and its libraries
+BASE = 77e6  # the program and its libraries, and what allocation leaves unused
 ROOM = 0.8  # share of the free memory that a job may count on
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
@@ -112,8 +112,9 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     nodes, references, classes = step.nodes, step.references, step.classes
     threads = max(1, min(options.threads, step.folds))
     points = chunk(step) * step.voxels
-    shifted = step.shifts * (8 * step.voxels + 8 * classes * chunk(step))  # of a particle; they come in blocks of at most 64
-    block = 1.3 * max(min(BLOCK_BYTES, 64 * shifted), shifted) + 20 * min(64, BLOCK_BYTES / shifted + 1) * step.voxels
+    shifted = step.shifts * (8 * step.voxels + 8 * classes * chunk(step))  # of a particle
+    together = in_block(shifted, n, step)
+    block = together * (shifted + 20 * step.voxels)
     remembered = 16.0 * n * min(step.shifts * classes * step.rotations, _REMEMBERED)
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
     turning = points * (POINT_BYTES + 16 * references)
@@ -122,13 +123,15 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     all_rows = references * step.rotations
     rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
     sums = 12.0 * rows * step.map_voxels
+    summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
     inserting = max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step))))
     insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (POINT_BYTES + VALUE_BYTES * references)
-    shells = threads * 64 * (60 * lattice_voxels(box) + (POINT_BYTES + 16 * classes) * step.voxels)
+    together = in_block(step.shifts * 8 * (step.voxels + classes), n, step)
+    shells = threads * together * (44 * lattice_voxels(box) + (POINT_BYTES + 16 * classes) * step.voxels)
     maps = nodes * (40 * references + 60 * step.folds)
     return {
         "search": always + search,
-        "summing": always + remembered + sums + threads * 8 * min(step.shifts, 60) * step.map_voxels,
+        "summing": always + remembered + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
         "insertion": always + sums + insertion,
         "residuals": always + 12 * nodes * references + shells,
         "maps": always + maps,
@@ -138,6 +141,11 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
 def _clustering(step: Iteration, n: int, options: ClassifyOptions) -> float:
     """Clustering at fixed poses: particles at their best poses on the voxels of the comparison, whitened."""
     return n * step.voxels * 24.0 + 2 * BLOCK_BYTES
+
+
+def in_block(bytes_each: float, n: int, step: Iteration) -> float:
+    """Particles of a fold that are compared at once."""
+    return min(max(1.0, BLOCK_BYTES // bytes_each), 64, math.ceil(n / step.folds))
 
 
 def chunk(step: Iteration) -> float:
