@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.plan import grid_nodes, half_sphere, iterations, poses
 from napari_subtomo.em.poses import pose_grid
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.forecast import duration, forecast, size
-from napari_subtomo.jobs.forecast_classify import half_sphere, iterations, poses
 from napari_subtomo.jobs.rates import DEFAULT, Rates, measure_rates
+from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.options.extract import ExtractOptions
 from napari_subtomo.options.pick import PickOptions
@@ -141,14 +142,31 @@ def test_sizes_of_iterations_are_those_of_the_engine() -> None:
     everywhere = pose_grid(15.0, -1, 1.0, 3.0, rng)
     assert poses(classify(fixed_sampling=True, angular_step=15.0, local_range=-1.0), 10, 48, 10.0)[0] == len(everywhere.rotations)
     assert poses(classify(align=False), 10, 48, 10.0) == (1, 1)
+    for align, grid in ((True, PaddedGrid(48)), (False, PaddedGrid(48, 1, exact=True))):
+        for shell in (11, 15, 22):
+            assert grid_nodes(classify(align=align), 48, shell) == grid.up_to(shell).nodes
+
+
+def test_particles_that_do_not_fit_are_forecast_to_be_streamed() -> None:
+    many = replace(KNOWN, n_particles=20_000, particle_box=64, free_disk=10**12)
+    roomy, tight = (forecast("classify", classify(), replace(many, free_memory=free), MEASURED) for free in (10**11, 16 * 10**9))
+    assert roomy is not None and tight is not None and tight.fits
+    voxels = half_sphere(31)
+    assert roomy.memory_bytes - tight.memory_bytes == pytest.approx(20_000 * voxels * 20, rel=0.01)
+    assert "streamed" not in roomy.sentence and f"Particles are streamed from {20_000 * voxels * 10 / 1e9:.1f} GB" in tight.sentence
+    assert tight.seconds > roomy.seconds
+    forced = forecast("classify", classify(preread="no"), KNOWN, MEASURED)
+    assert forced is not None and "streamed" in forced.sentence
+    kept = forecast("classify", classify(preread="yes"), replace(many, free_memory=16 * 10**9), MEASURED)
+    assert kept is not None and not kept.fits
 
 
 def test_iterations_begin_with_one_class_and_climb_to_the_known_resolution() -> None:
-    steps = iterations(classify(initial_lowpass=60.0, iterations=15), KNOWN, 228, 48, 10.0)
+    steps = iterations(classify(initial_lowpass=60.0, iterations=15), 228, 48, 10.0, KNOWN.last_resolution)
     assert [step.classes for step in steps] == [1] * 5 + [3] * 10
     assert steps[0].voxels == half_sphere(8.5)
     assert steps[-1].voxels == half_sphere(12.5)  # 480 / 42.7 + 1
-    limited = iterations(classify(iterations=15, highres_limit=50.0), KNOWN, 228, 48, 10.0)
+    limited = iterations(classify(iterations=15, highres_limit=50.0), 228, 48, 10.0, KNOWN.last_resolution)
     assert limited[-1].voxels == half_sphere(10.5)
 
 

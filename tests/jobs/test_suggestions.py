@@ -14,8 +14,9 @@ from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.io.optimisation import write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import Project
+from napari_subtomo.io.resolution import resolution_of
 from napari_subtomo.io.star import StarBlock, write_star
-from napari_subtomo.jobs.facts import Facts, gather_facts, newest_optimiser, resolution_of
+from napari_subtomo.jobs.facts import Facts, gather_facts, newest_optimiser
 from napari_subtomo.jobs.registry import JOBS
 from napari_subtomo.jobs.suggestions import electron_wavelength, good_box, suggest
 

@@ -13,14 +13,16 @@ from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, namespace, release_memory, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-SCATTER_VALUES = 4_000_000  # points per scattered chunk
+SCATTER_BYTES = 48 * 2**20  # what inserting a chunk of points takes beside the sums, at least
+SCATTER_SHARE = 4  # or as often the bytes of the sums that a chunk gives: smaller ones would take longer to add than to make
+POINT_BYTES, VALUE_BYTES = 130, 28  # of a point that is inserted, and of each of its columns
 SCATTER_PARTS = 4  # chunks at least, whatever the number of threads that take them
 
 
@@ -85,6 +87,7 @@ def _map_sums(
 
     parts = list(ordered_map(one_fold, range(folds), threads))
     used = np.unique(np.concatenate([rows % n_rotations for rows, _, _ in parts]))
+    release_memory(step.device)
     return _insert(step, parts, used, classes, voxels, mates, threads, reporter)
 
 
@@ -97,7 +100,7 @@ def _insert(
     xp = namespace(parts[0][1])
     numerator = xp.zeros((step.grid.nodes, columns), xp.complex64)
     denominator = xp.zeros((step.grid.nodes, columns), xp.float32)
-    size = max(1, min(SCATTER_VALUES // (voxels * max(1, columns // 4)), -(-len(used) // SCATTER_PARTS)))
+    size = max(1, min(scatter_points(step.grid.nodes, columns) // voxels, -(-len(used) // SCATTER_PARTS)))
     chunks = [used[a : a + size] for a in range(0, len(used), size)]
     k = xp.asarray(step.lattice.k[:voxels])
     # on an exact grid other orientations fall between the nodes: symmetry is applied to the summed volumes instead
@@ -115,12 +118,12 @@ def _insert(
                 there, source = xp.asarray(present), xp.asarray(at[present])
                 data[there, :, f * classes + c] = fold_data[source]
                 weight[there, :, f * classes + c] = fold_weight[source]
-        a, b = 0, 0
+        a, b = None, None
         for mate in inserted:
             turn = xp.asarray((step.poses.rotations[chunk] @ mate).astype(np.float32))
             interpolation = Interpolation(step.grid, (k[None] @ turn).reshape(-1, 3))
-            a = a + interpolation.scatter(data.reshape(-1, columns))
-            b = b + interpolation.scatter(weight.reshape(-1, columns))
+            a = _added(a, interpolation.scatter(data.reshape(-1, columns)))
+            b = _added(b, interpolation.scatter(weight.reshape(-1, columns)))
             reporter.advance()
         return a, b
 
@@ -131,6 +134,19 @@ def _insert(
     shape = (folds, classes, *step.grid.shape)
     num, den = (np.stack([_whole(step.grid, sum_[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape) for sum_ in sums)
     return Sums(num, den)
+
+
+def scatter_points(nodes: int, columns: int) -> int:
+    """Points that are inserted at once into so many columns of sums on so many nodes."""
+    return max(SCATTER_BYTES, SCATTER_SHARE * 12 * nodes * columns) // (POINT_BYTES + VALUE_BYTES * columns)
+
+
+def _added(sums: Any, more: Any) -> Any:
+    """A sum in place; there is none before the first."""
+    if sums is None:
+        return more
+    sums += more
+    return sums
 
 
 def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:

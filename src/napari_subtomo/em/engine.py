@@ -22,7 +22,7 @@ from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.temperature import noise_temperature
-from napari_subtomo.numerics.backend import device_context
+from napari_subtomo.numerics.backend import device_context, release_memory
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -170,11 +170,16 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     step = _e_step(setup, state, poses, allowed, first_cc)
     with device_context(step.device):
         volumes = reference_volumes(step)
+    release_memory("cpu")  # here and below: what one part needed is not there on top of what the next one needs
     found, results = search(step, setup.prepared, o.threads, reporter, volumes)
+    release_memory("cpu")
     sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
+    del found
+    release_memory("cpu")
     shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
     reporter.message(_line(new, results))
+    release_memory("cpu")
     return new, describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
 
 

@@ -10,27 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.basis import Basis, phases, reference_basis, shift_basis
+from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.posteriors import SPAN, Poses, collect, finish
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 32 * 2**20  # on processors: each thread has a block; larger ones are not faster
+DEVICE_SHARE = 16  # a block takes this part of the free memory of a GPU
 REFERENCE_BYTES = 512 * 2**20
 ENOUGH = 200  # particles whose mean weight stands for all
 
@@ -175,10 +177,14 @@ def reference_volumes(step: EStep) -> Any:
 
 
 def blocks(step: EStep, ids: IntArray, rotations: int, functions: int = 1) -> Iterator[IntArray]:
-    """Blocks of particles, nearly equal ones, whose data times functions of shifts and whose scores fit `BLOCK_BYTES`."""
+    """Blocks of particles, nearly equal ones, whose data times functions of shifts and whose scores fit the memory planned for them.
+
+    They are the same whatever the number of threads.
+    """
+    room = BLOCK_BYTES if step.device == "cpu" else max(BLOCK_BYTES, free_bytes(step.device) // DEVICE_SHARE)
     shifts, classes = len(step.poses.shifts), step.model.maps.shape[1]
     per_particle = 8 * functions * (step.voxels + classes * rotations) + 8 * shifts * classes * rotations
-    size = int(np.clip(BLOCK_BYTES // per_particle, 1, 64))
+    size = int(np.clip(room // per_particle, 1, 64))
     yield from np.array_split(ids, -(-len(ids) // size)) if len(ids) else ()
 
 
@@ -260,38 +266,67 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
     found: list[list[Poses]] = [[] for _ in range(count)]
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     starts = range(0, n_rotations, chunk)
+    shrinking = Shrinking(step.device, "particles", reporter)
     reporter.stage("Expectation", len(starts) * count, "particles" if len(starts) == 1 else f"particles in {len(starts)} passes")
 
     lanes = threads if step.device == "cpu" else 1
     columns = [xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes]) for f in range(folds)]
-
-    for start in starts:
-        some = slice(start, min(start + chunk, n_rotations))
-        pieces = np.array_split(step.poses.rotations[some], min(lanes, some.stop - some.start))
-        turns = list(ordered_map(lambda rotations: _interpolation(step, rotations, xp), pieces, lanes))
-
-        def of_fold(f: int, turns: Any = turns) -> tuple[Basis, Any]:
-            parts = [turn.gather(columns[f]).reshape(-1, step.voxels, classes) for turn in turns]
-            refs = xp.ascontiguousarray(xp.concatenate(parts).transpose(2, 0, 1)).reshape(-1, step.voxels)
-            if step.cross_correlation or not len(members[f]):
-                return Basis(refs, None, 0.0), refs.real**2 + refs.imag**2
-            weight = xp.asarray(step.mean_weight(members[f], prepared))
-            return reference_basis(refs, weight, len(members[f]) * len(shifts.functions)), refs.real**2 + refs.imag**2
-
-        references = list(ordered_map(of_fold, range(folds), lanes))
+    for some, references in passes(step, prepared, columns, members, shifts, chunk, lanes, reporter):
 
         def of_block(unit: tuple[int, IntArray], references: Any = references, some: slice = some) -> None:
             f, ids = unit
             refs, power = references[f]
-            log = score(step, prepared, ids, refs, power, shifts, log_prior[some])
-            collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
-            reporter.advance(len(ids))
+
+            def one_block(ids: IntArray) -> None:
+                log = score(step, prepared, ids, refs, power, shifts, log_prior[some])
+                collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
+                reporter.advance(len(ids))
+
+            shrinking.run([ids], one_block)
 
         units = [(f, ids) for f in range(folds) for ids in blocks(step, members[f], some.stop - some.start, len(shifts.functions))]
         for _ in ordered_map(of_block, units, lanes):
             pass
         _say_residuals(shifts, [refs for refs, _ in references], len(step.poses.shifts), reporter)
     return found, running
+
+
+def passes(
+    step: EStep,
+    prepared: Prepared,
+    columns: list[Any],
+    members: list[Any],
+    shifts: Basis,
+    chunk: int,
+    threads: int,
+    reporter: Reporter,
+) -> Iterator[tuple[slice, list[tuple[Basis, Any]]]]:
+    """Rotations, a chunk of them or fewer at a time where memory is short, and each fold's references with their power."""
+    shrinking, count, start = Shrinking(step.device, "rotations", reporter), len(step.poses.rotations), 0
+    xp, classes = namespace(columns[0]), step.model.maps.shape[1]
+    made: list[list[tuple[Basis, Any]]] = []
+
+    def turn(some: slice) -> None:
+        pieces = np.array_split(step.poses.rotations[some], min(threads, some.stop - some.start))
+        turns = list(ordered_map(lambda rotations: _interpolation(step, rotations, xp), pieces, threads))
+
+        def of_fold(f: int) -> tuple[Basis, Any]:
+            parts = [turned.gather(columns[f]).reshape(-1, step.voxels, classes) for turned in turns]
+            refs = xp.ascontiguousarray(xp.concatenate(parts).transpose(2, 0, 1)).reshape(-1, step.voxels)
+            power = refs.real**2 + refs.imag**2
+            if step.cross_correlation or not len(members[f]):
+                return Basis(refs, None, 0.0), power
+            weight = xp.asarray(step.mean_weight(members[f], prepared))
+            return reference_basis(refs, weight, len(members[f]) * len(shifts.functions)), power
+
+        made.append(list(ordered_map(of_fold, range(len(columns)), threads)))
+
+    while start < count:
+        size = min(chunk if shrinking.most is None else min(chunk, shrinking.most), count - start)
+        some = slice(start, start + size)
+        if shrinking.fits(size, partial(turn, some)):
+            start += size
+            yield some, made.pop()
 
 
 def _interpolation(step: EStep, rotations: FloatArray, xp: Any) -> Interpolation:

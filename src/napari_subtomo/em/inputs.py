@@ -12,6 +12,7 @@ from napari_subtomo.em.engine import Setup
 from napari_subtomo.em.expectation import Particles
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
+from napari_subtomo.em.memory import where_held
 from napari_subtomo.em.prepare import Load, Statistics3D, prepare
 from napari_subtomo.errors import GeometryError, InputError, OptionError
 from napari_subtomo.geometry.symmetry import symmetry_matrices
@@ -20,6 +21,7 @@ from napari_subtomo.io.optimisation import user_path
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.relion import COORDINATES, REFERENCE_IMAGE
+from napari_subtomo.io.resolution import resolution_of
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
 from napari_subtomo.io.tomograms import TomogramSet
@@ -129,7 +131,8 @@ def set_up(
     tomograms : TomogramSet, optional
         Needed for particles kept as 2D stacks.
     scratch : Path, optional
-        Folder where these are cached in 3D; without it they are inserted each time they are needed.
+        Folder where these are cached in 3D, and where particles go that do not fit the memory; without it stacks are inserted each
+        time they are needed, and all particles are kept in memory.
 
     Raises
     ------
@@ -158,7 +161,11 @@ def set_up(
     )
     load = _loader(options, source.read, order)
     poses = particles.angles[order], -particles.origins[order] / pixel_size
-    return assemble(options, load, order, poses, labels, references, mask, pixel_size, device, reporter)
+    held = None
+    if scratch is not None:
+        resolution = resolution_of(user_path(options.reference, project), project)
+        held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter)
+    return assemble(options, load, order, poses, labels, references, mask, pixel_size, device, reporter, held)
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,7 @@ def assemble(
     pixel_size: float,
     device: str,
     reporter: Reporter,
+    held: Path | None = None,
 ) -> Setup:
     """A setup from what was read: resample the particles, draw folds, set limits.
 
@@ -201,6 +209,8 @@ def assemble(
         Å.
     device : str
     reporter : Reporter
+    held : Path, optional
+        Folder for the resampled particles; without it they are kept in memory.
     """
     angles, offsets = poses
     box, count = mask.shape[0], len(order)
@@ -209,7 +219,7 @@ def assemble(
     lattice = Lattice.of(box, box // 2)
     particle_mask = soft_sphere(box, options.mask_diameter / 2 / pixel_size, MASK_EDGE_PX) if options.mask_particles else None
     share = 1.0 if particle_mask is None else float((particle_mask.astype(np.float64) ** 2).mean())
-    prepared = prepare(load, frames, offsets, lattice, options.threads, reporter, particle_mask)
+    prepared = prepare(load, frames, offsets, lattice, options.threads, reporter, particle_mask, folder=held)
     limit = lattice.last_shell
     if options.highres_limit > 0:
         limit = min(limit, max(1, int(box * pixel_size / options.highres_limit + 0.5)))

@@ -43,14 +43,18 @@ def collect(
     flat = log.reshape(m, -1)
     top = to_host(flat.max(axis=1)).astype(np.float64)
     total = to_host(xp.exp(log - xp.asarray(top, dtype=xp.float32)[:, None, None, None]).sum(axis=(1, 3), dtype=xp.float64))
-    with np.errstate(divide="ignore"):
-        running[ids] = np.logaddexp(running[ids], np.log(total) + top[:, None])
-    best[ids] = np.maximum(best[ids], top)
-    for row, i in enumerate(ids):
-        where = xp.flatnonzero(flat[row] >= np.float32(best[i] - span))
+    least, near = np.maximum(best[ids], top), []
+    for row in range(m):
+        where = xp.flatnonzero(flat[row] >= np.float32(least[row] - span))
         score_ = to_host(flat[row][where])
         t, c, q = np.unravel_index(to_host(where), (log.shape[1], classes, r))
-        found[i].append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
+        near.append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
+    # all that takes memory is done: from here on a block cannot fail halfway
+    with np.errstate(divide="ignore"):
+        running[ids] = np.logaddexp(running[ids], np.log(total) + top[:, None])
+    best[ids] = least
+    for i, poses in zip(ids, near, strict=True):
+        found[i].append(poses)
 
 
 def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[list[Poses], ParticleResults]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.streamed import Rows, make_rows
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
@@ -44,18 +46,18 @@ class Prepared:
     Attributes
     ----------
     lattice : Lattice
-    G : ndarray, shape (n, V), complex64
-        Data X(R_p k), with the input offset taken out; for the M-step.
-    GE : ndarray, shape (n, V), complex64
+    G : Rows, shape (n, V), complex64
+        Data X(R_p k), with the input offset taken out; for the M-step. An array, or rows that are read from disk when they are indexed.
+    GE : Rows, shape (n, V), complex64
         The same from masked particles, for the E-step; `G` itself when particles are not masked.
-    H : ndarray, shape (n, V), float32
+    H : Rows, shape (n, V), float32
         Weights W(R_p k) >= 0.
     """
 
     lattice: Lattice
-    G: npt.NDArray[np.complex64] = field(repr=False)
-    GE: npt.NDArray[np.complex64] = field(repr=False)
-    H: npt.NDArray[np.float32] = field(repr=False)
+    G: Rows = field(repr=False)
+    GE: Rows = field(repr=False)
+    H: Rows = field(repr=False)
 
     def __len__(self) -> int:
         """Number of particles."""
@@ -107,8 +109,9 @@ def prepare(
     reporter: Reporter,
     mask: Any = None,
     what: str = "Resample particles",
+    folder: Path | None = None,
 ) -> Prepared:
-    """All particles in their frames.
+    """All particles in their frames, in memory, or in float16 in files of a folder.
 
     Parameters
     ----------
@@ -123,21 +126,31 @@ def prepare(
         For GE; see `resample`.
     what : str
         Name of the stage.
+    folder : Path, optional
+        Of the files; it has to be removed by who calls. None: in memory.
+
+    Raises
+    ------
+    InputError
+        A particle cannot be read, or the folder has too little room.
     """
     grid = PaddedGrid(lattice.n)
     count = len(frames)
-    g = np.empty((count, len(lattice)), np.complex64)
-    ge = g if mask is None else np.empty_like(g)
-    h = np.empty((count, len(lattice)), np.float32)
+    names = ("G", "H") if mask is None else ("G", "H", "GE")
+    if folder is None:
+        kept: list[Any] = [np.empty((count, len(lattice)), np.float32 if name == "H" else np.complex64) for name in names]
+        puts: list[Callable[[int, Any], None]] = [array.__setitem__ for array in kept]
+    else:
+        kept = list(make_rows(folder, names, count, lattice))
+        puts = [rows.put for rows in kept]
     reporter.stage(what, count, "particles")
 
     def one(i: int) -> None:
         a, b, c = resample(load(i), grid, lattice.k, frames[i], offsets_px[i], mask)
-        g[i], h[i] = a, c
-        if mask is not None:
-            ge[i] = b
+        for put, values in zip(puts, (a, c, b), strict=False):
+            put(i, values)
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(one, range(count)):
             reporter.advance()
-    return Prepared(lattice, g, ge, h)
+    return Prepared(lattice, kept[0], kept[-1] if mask is not None else kept[0], kept[1])

@@ -47,7 +47,8 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
         return _same_for_all(state, o.classes)
     voxels = lattice.prefix(state.last_shell)
     g, h = _aligned(setup, state, kept, voxels, reporter)
-    noise = state.noise[setup.particles.optics[kept]][:, lattice.shell[:voxels]]
+    optics, shell = setup.particles.optics[kept], lattice.shell[:voxels]
+    noise = state.noise.astype(np.float32)[optics][:, shell]
     gamma, agreement = cluster(
         g, h, lattice, noise, state.temperature, o.classes, o.regularisation, o.restarts if o.classes > 1 else 1, o.seed, reporter
     )
@@ -58,19 +59,21 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
             f"Starts of the clustering agree little (adjusted Rand index {agreement:.2f}): "
             f"the data may not hold {o.classes} distinct classes."
         )
-    sigma2 = mean_noise(noise, np.ones(len(noise)))
+    sigma2 = mean_noise(state.noise, np.bincount(optics, minlength=len(state.noise)))[shell]
     fold, folds = setup.particles.fold[kept], setup.folds
     n = lattice.n
     maps = np.empty((folds, o.classes, n, n, n), np.float32)
     for f in range(folds):
         others = fold != f if folds > 1 else np.ones(len(kept), bool)
-        raw = g[others].sum(0) / (h[others].sum(0) + 1e-9)
+        here = others.astype(np.float32)  # products with 0 and 1: a copy of the others would take as much again as all of them
+        sums = here @ g, here @ h
+        raw = sums[0] / (sums[1] + 1e-9)
         power = np.maximum(shell_power(raw, lattice, voxels), 1e-30)
-        mean = g[others].sum(0) / (h[others].sum(0) + sigma2 / (CONSENSUS_T * power))
+        mean = sums[0] / (sums[1] + sigma2 / (CONSENSUS_T * power))
         rho = sigma2 / (DELTA * o.regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))
         for c in range(o.classes):
-            share = gamma[others, c]
-            values = (share @ g[others] + rho * mean) / (share @ h[others] + rho)
+            share = here * gamma[:, c].astype(np.float32)
+            values = (share @ g + rho * mean) / (share @ h + rho)
             maps[f, c] = lattice_map(values, lattice) * setup.maximiser.mask
     maximiser = setup.maximiser
     map_noise = np.stack([maximiser.jackknife([maximiser.grid.transform(maps[f, c]) for f in range(folds)]) for c in range(o.classes)])

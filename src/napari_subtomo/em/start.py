@@ -10,6 +10,7 @@ from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
+BLOCK_BYTES = 16 * 2**20
 
 
 def shell_power(values: npt.NDArray[np.complex64], lattice: Lattice, voxels: int) -> FloatArray:
@@ -38,7 +39,7 @@ def leave_one_out(
     g: npt.NDArray[np.complex64],
     h: npt.NDArray[np.float32],
     lattice: Lattice,
-    noise: FloatArray,
+    noise: FloatArray | npt.NDArray[np.float32],
     temperature: float,
     start: FloatArray,
     regularisation: float,
@@ -77,15 +78,19 @@ def leave_one_out(
     mean = g.sum(0) / (h.sum(0) + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, voxels), 1e-30)))
     rho = (sigma2 / (DELTA * regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))).astype(np.float32)
     prior = (rho * mean).astype(np.complex64)
-    gw, hw = g * (2 * whitening), h * whitening
     gamma = start.astype(np.float32)
+    size = max(1, BLOCK_BYTES // (60 * voxels))
+    blocks = [slice(first, first + size) for first in range(0, n, size)]  # of particles: temporary arrays of all would be large
     for _ in range(rounds):
         log = np.empty((n, classes))
-        for c in range(classes):
-            own = gamma[:, c, None]
-            reference = ((gamma[:, c] @ g) + prior - own * g) / np.maximum((gamma[:, c] @ h) + rho - own * h, 1e-20)
-            log[:, c] = np.einsum("nv,nv->n", gw.real, reference.real) + np.einsum("nv,nv->n", gw.imag, reference.imag)
-            log[:, c] -= np.einsum("nv,nv->n", hw, reference.real**2 + reference.imag**2)
+        sums = [(gamma[:, c] @ g + prior, gamma[:, c] @ h + rho) for c in range(classes)]
+        for some in blocks:
+            gw, hw = g[some] * (2 * whitening[some]), h[some] * whitening[some]
+            for c, (numerator, denominator) in enumerate(sums):
+                own = gamma[some, c, None]
+                reference = (numerator - own * g[some]) / np.maximum(denominator - own * h[some], 1e-20)
+                log[some, c] = np.einsum("nv,nv->n", gw.real, reference.real) + np.einsum("nv,nv->n", gw.imag, reference.imag)
+                log[some, c] -= np.einsum("nv,nv->n", hw, reference.real**2 + reference.imag**2)
         log += np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
         new = np.exp(log - np.logaddexp.reduce(log, axis=1, keepdims=True))
         change = np.abs(new - gamma).max()
@@ -100,7 +105,7 @@ def cluster(
     g: npt.NDArray[np.complex64],
     h: npt.NDArray[np.float32],
     lattice: Lattice,
-    noise: FloatArray,
+    noise: FloatArray | npt.NDArray[np.float32],
     temperature: float,
     classes: int,
     regularisation: float,

@@ -56,9 +56,8 @@ def noise_temperature(
     found = expected = 0.0
     for i in some:
         whitening = (1.0 / noise[particles.optics[i]][shell]).astype(np.float32)
-        projection = templates.real @ (2 * whitening * prepared.GE[i, start:].real) + templates.imag @ (
-            2 * whitening * prepared.GE[i, start:].imag
-        )
+        data = prepared.GE[i, start:]
+        projection = templates.real @ (2 * whitening * data.real) + templates.imag @ (2 * whitening * data.imag)
         found += float((projection.astype(np.float64) ** 2).sum())
         expected += float((power @ (2 * whitening * prepared.H[i, start:])).sum())
     return float(np.clip(found / expected, 0.5, 20)) if expected > 0 else 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from bisect import bisect_left
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from napari_subtomo.io.mrc import mrc_header
 from napari_subtomo.io.optimisation import input_paths, read_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, read_particles
 from napari_subtomo.io.project import Project, find_project
-from napari_subtomo.io.star import read_star
+from napari_subtomo.io.resolution import resolution_of
 from napari_subtomo.io.tomograms import TomogramSet, read_tomograms
 from napari_subtomo.numerics.backend import free_bytes, resolve_device
 from napari_subtomo.options.base import InputOptions
@@ -29,8 +28,6 @@ from napari_subtomo.tilts.images import missing_image
 Orientations = Literal["none", "normals", "given", "refined"]
 #: where averages lie that may be references
 _AVERAGES = ("Reconstruct/*/merged.mrc", "Refine3D/*/run_class001.mrc")
-_CLASS_MAP = re.compile(r"(run(?:_ct\d+)?(?:_it\d+)?)_(?:half[12]_)?class(\d+)(?:_unfil)?\.mrc$")
-_UNKNOWN = 999.0  # RELION's mark for a resolution that is not known
 _T = TypeVar("_T")
 
 
@@ -185,27 +182,6 @@ def newest_optimiser(project: Project) -> Path | None:
     if newest is None:
         return None
     return max(newest.parent.glob("run*_it*_optimiser.star"), key=lambda path: path.name, default=newest)
-
-
-def resolution_of(average: Path, project: Project) -> float | None:
-    """Resolution in Å of a map by the files that its job left beside it; None where they do not tell."""
-
-    def fsc() -> float:
-        star = read_star(average.with_name("fsc.star" if average.stem in ("merged", "half1", "half2") else "postprocess.star"))
-        return float(star[relion.GENERAL].floats(relion.FINAL_RESOLUTION)[0])
-
-    def model() -> float:
-        match = _CLASS_MAP.search(average.name)
-        if match is None:
-            return _UNKNOWN
-        star = read_star(average.with_name(f"{match[1]}_model.star"))
-        classes = star[relion.MODEL_CLASSES]
-        if classes.has(relion.ESTIMATED_RESOLUTION):
-            return float(classes.floats(relion.ESTIMATED_RESOLUTION)[int(match[2]) - 1])
-        return float(star[relion.MODEL_GENERAL].floats(relion.CURRENT_RESOLUTION)[0])
-
-    value = _known(model if _CLASS_MAP.search(average.name) else fsc)
-    return value if value is not None and 0 < value < _UNKNOWN else None
 
 
 def _known(read: Callable[[], _T]) -> _T | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -112,18 +115,73 @@ def device_context(device: str) -> AbstractContextManager[Any]:
     return context
 
 
+def release_memory(device: str) -> None:
+    """Give memory that is no longer used, but kept for later, back to the device or the system, where that can be asked for."""
+    if device != "cpu":
+        import cupy
+
+        with device_context(device):
+            cupy.get_default_memory_pool().free_all_blocks()
+        return
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _malloc_trim() -> Any:
+    """glibc's function that returns free pages; without it a program keeps what it once needed, arena by arena. None elsewhere."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return ctypes.CDLL("libc.so.6").malloc_trim
+    except (OSError, AttributeError):  # another C library
+        return None
+
+
 def free_bytes(device: str) -> int:
-    """Memory in bytes that a job may plan with: free GPU memory, or available main memory."""
+    """Memory in bytes that a job may plan with: free GPU memory, or available main memory within the limits of this process's group."""
     if device != "cpu":
         import cupy
 
         with device_context(device):
             return int(cupy.cuda.runtime.memGetInfo()[0])
+    available = 4 * 2**30
     try:
         with open("/proc/meminfo") as lines:
             for line in lines:
                 if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
+                    available = int(line.split()[1]) * 1024
     except OSError:
         pass
-    return 4 * 2**30
+    return min([available, *_left_in_groups()])
+
+
+def _left_in_groups(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> list[int]:
+    """Bytes that limits of control groups leave (containers, batch systems); pages of files count as free, as in MemAvailable."""
+    left = []
+    try:
+        with open(own) as lines:
+            rows = [line.rstrip("\n").split(":", 2) for line in lines]
+    except OSError:
+        return []
+    for number, kinds, path in (row for row in rows if len(row) == 3):
+        second = number == "0" and not kinds
+        if not second and "memory" not in kinds.split(","):
+            continue
+        names = ("memory.max", "memory.current", "inactive_file", "active_file")
+        if not second:
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "total_active_file")
+        top = root if second else f"{root}/memory"
+        parts = [part for part in path.split("/") if part and part != ".."]
+        for depth in range(len(parts) + 1):
+            folder = "/".join([top, *parts[:depth]])
+            try:
+                with open(f"{folder}/{names[0]}") as limit, open(f"{folder}/{names[1]}") as used, open(f"{folder}/memory.stat") as stat:
+                    most = limit.read().strip()
+                    files = sum(int(line.split()[1]) for line in stat if line.split()[0] in names[2:])
+                    if most != "max":
+                        left.append(max(0, int(most) - int(used.read()) + files))
+            except (OSError, ValueError, IndexError):
+                continue
+    return left

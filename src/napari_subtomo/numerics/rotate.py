@@ -273,9 +273,7 @@ class Interpolation:
         """
         xp = namespace(values)
         scale = xp.float32(self.grid.padding**3)
-        if not xp.iscomplexobj(values):
-            return (self.matrix.T @ values) * scale
-        sums = _product(self.matrix.T, self._mates(values.copy()))
+        sums = _product(self.matrix.T, self._mates(values.copy())) if xp.iscomplexobj(values) else self.matrix.T @ values
         sums *= scale
         return sums
 

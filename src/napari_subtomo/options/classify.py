@@ -111,6 +111,13 @@ class EMOptions(SubtomogramInputOptions):
         title="Noise temperature",
         group="Optimisation",
     )
+    preread: Literal["auto", "yes", "no"] = option(
+        "auto",
+        "Keep all particles in memory while the job runs; no: read them from scratch space in float16 whenever they are needed; "
+        "auto: in memory where they fit.",
+        title="Pre-read all particles into RAM?",
+        group="Compute",
+    )
     device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Which GPUs to use", group="Compute")
     threads: int = option(2, "CPU threads.", title="Number of threads", group="Compute", ge=1)
     seed: int = option(1, "Random seed.", title="Random seed", group="Compute", ge=0)

@@ -1,0 +1,159 @@
+"""Bytes that an EM job needs at its fullest moment, from the arrays that its parts make; `benchmarks/forecast.py` measures how true it is.
+
+Peaks are those of one part at a time: what a part leaves unused is given back to the system before the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, VALUE_BYTES, scatter_points
+from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
+from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
+from napari_subtomo.em.streamed import streamed_bytes
+from napari_subtomo.errors import OptionError
+from napari_subtomo.numerics.backend import free_bytes
+from napari_subtomo.options.classify import ClassifyOptions
+from napari_subtomo.progress import Reporter
+
+BASE = 77e6  # the program and its libraries, and what allocation leaves unused
+ROOM = 0.8  # share of the free memory that a job may count on
+REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
+_TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
+_RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
+_SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
+_REMEMBERED = 5000  # poses of a particle within reach of its best
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a job needs, bytes.
+
+    Attributes
+    ----------
+    particles : float
+        Values of all particles in memory; scales alone where they are streamed.
+    working : float
+        The most that is needed beside them.
+    scratch : float
+        On disk, of streamed particles.
+    """
+
+    particles: float
+    working: float
+    scratch: float = 0.0
+
+    @property
+    def peak(self) -> float:
+        """Most memory at any time."""
+        return BASE + self.particles + self.working
+
+
+def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bool = False, last_resolution: float | None = None) -> Memory:
+    """Memory of a job of n particles in boxes of `box` pixels of `pixel` Å; `last_resolution` as of `plan.iterations`."""
+    voxels, kinds = lattice_voxels(box), (False, True, False) if options.mask_particles else (False, True)
+    whole = sum(2.0 * streamed_bytes(n, 1, real) * voxels for real in kinds)
+    if streamed:
+        particles, scratch = 4.0 * len(kinds) * n * ((box + 1) // 2), whole / 2
+    else:
+        particles, scratch = whole, 0.0
+    steps = iterations(options, n, box, pixel, last_resolution)
+    parts = [options.threads * _RESAMPLED * box**3]
+    parts += [max(part.values()) for part in (_parts(step, n, box, options) for step in steps)]
+    if options.classes > 1 and options.start == "leave-one-out":
+        parts.append(_clustering(steps[min(options.consensus_iterations, len(steps) - 1)], n, options))
+    return Memory(particles, max(parts) + n * _TABLE, scratch)
+
+
+def streams(options: ClassifyOptions, memory: Memory, free: float | None) -> bool:
+    """Whether particles are to be streamed, for what they would need in memory and what is free (None: not known)."""
+    fits = free is None or memory.peak <= ROOM * free
+    return options.preread == "no" or (options.preread == "auto" and not fits)
+
+
+def where_held(
+    options: ClassifyOptions, n: int, box: int, pixel: float, last_resolution: float | None, scratch: Path, reporter: Reporter
+) -> Path | None:
+    """Folder for the particles of a job, or None for memory, as its options and the free memory have it; says which and what it needs.
+
+    Raises
+    ------
+    OptionError
+        Particles do not fit and were to be kept in memory.
+    """
+    free = free_bytes("cpu")
+    memory = needs(options, n, box, pixel, last_resolution=last_resolution)
+    streamed = streams(options, memory, free)
+    if streamed:
+        memory = needs(options, n, box, pixel, True, last_resolution)
+    reporter.message(sentence(memory, free))
+    if memory.particles > free:
+        raise OptionError(
+            f"Expected {memory.particles / 1e9:.1f} GB of memory for the particles, found {free / 1e9:.1f} GB free; "
+            "use --preread auto to read them from scratch space when they are needed, or a larger binning."
+        )
+    if memory.peak > free:
+        reporter.warn(f"More memory may be needed than is free: {REMEDY}.")
+    return scratch / "particles" if streamed else None
+
+
+def sentence(memory: Memory, free: float) -> str:
+    """What a job needs of what there is."""
+    text = f"Needs about {memory.peak / 1e9:.1f} of {free / 1e9:.1f} GB of memory"
+    if memory.scratch:
+        return f"{text}; particles are streamed from {memory.scratch / 1e9:.1f} GB of scratch space."
+    return f"{text}, {memory.particles / 1e9:.1f} GB of it for the particles."
+
+
+def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[str, float]:
+    """Bytes beyond the prepared particles at the fullest moment of each part of an iteration."""
+    nodes, references, classes = step.nodes, step.references, step.classes
+    threads = max(1, min(options.threads, step.folds))
+    points = chunk(step) * step.voxels
+    shifted = step.shifts * (8 * step.voxels + 8 * classes * chunk(step))  # of a particle
+    together = in_block(shifted, n, step)
+    block = together * (shifted + 20 * step.voxels)
+    remembered = 16.0 * n * min(step.shifts * classes * step.rotations, _REMEMBERED)
+    always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
+    turning = points * (POINT_BYTES + 16 * references)
+    comparing = points * (8 * references + threads * 20 * classes) + threads * block + 8 * step.shifts * step.voxels
+    search = max(turning, comparing) + remembered
+    all_rows = references * step.rotations
+    rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
+    sums = 12.0 * rows * step.map_voxels
+    summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
+    inserting = max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step))))
+    insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (POINT_BYTES + VALUE_BYTES * references)
+    together = in_block(step.shifts * 8 * (step.voxels + classes), n, step)
+    shells = threads * together * (44 * lattice_voxels(box) + (POINT_BYTES + 16 * classes) * step.voxels)
+    maps = nodes * (40 * references + 60 * step.folds)
+    return {
+        "search": always + search,
+        "summing": always + remembered + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
+        "insertion": always + sums + insertion,
+        "residuals": always + 12 * nodes * references + shells,
+        "maps": always + maps,
+    }
+
+
+def _clustering(step: Iteration, n: int, options: ClassifyOptions) -> float:
+    """Clustering at fixed poses: particles at their best poses on the voxels of the comparison, whitened."""
+    return n * step.voxels * 24.0 + 2 * BLOCK_BYTES
+
+
+def in_block(bytes_each: float, n: int, step: Iteration) -> float:
+    """Particles of a fold that are compared at once."""
+    return min(max(1.0, BLOCK_BYTES // bytes_each), 64, math.ceil(n / step.folds))
+
+
+def chunk(step: Iteration) -> float:
+    """Rotations whose references are held at once in the E-step."""
+    return min(step.rotations, max(1.0, REFERENCE_BYTES // (64 * step.voxels * max(step.references, 8))))
+
+
+def inserted(step: Iteration) -> float:
+    """Points that the M-step inserts at once."""
+    fewest = math.ceil(step.rotations / SCATTER_PARTS) * step.map_voxels
+    return min(max(scatter_points(int(step.nodes), step.references), step.map_voxels), fewest)

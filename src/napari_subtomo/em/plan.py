@@ -1,0 +1,110 @@
+"""What an EM job will do, iteration by iteration, before it begins: sizes of searches, references and maps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_subtomo.em.engine import M_STEP_SHELLS
+from napari_subtomo.em.poses import steps_for
+from napari_subtomo.geometry import so3
+from napari_subtomo.options.classify import ClassifyOptions
+
+_EXACT = 8  # steps in a search range up to which its points are counted one by one
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Sizes of one iteration: poses, classes, voxels of the E-step and of the maps, nodes of their grid."""
+
+    rotations: int
+    shifts: int
+    classes: int
+    voxels: float
+    map_voxels: float
+    nodes: float
+    folds: int
+
+    @property
+    def references(self) -> int:
+        """Maps that particles are compared with: classes of all folds."""
+        return self.classes * self.folds
+
+
+def half_sphere(shell: float) -> float:
+    """Fourier voxels of half a sphere."""
+    return 2 / 3 * math.pi * shell**3
+
+
+def lattice_voxels(box: int) -> float:
+    """Voxels of a particle on the lattice, all shells."""
+    return half_sphere((box - 1) // 2)
+
+
+def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_resolution: float | None = None) -> list[Iteration]:
+    """The iterations as they are likely to go: one shell more in each, up to the last known resolution.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    n : int
+        Particles.
+    box : int
+        Pixels.
+    pixel : float
+        Å.
+    last_resolution : float, optional
+        Å. Without a known resolution it is taken to stop at two thirds of the limit.
+    """
+    limit = (box - 1) // 2
+    if options.highres_limit > 0:
+        limit = min(limit, max(1, int(box * pixel / options.highres_limit + 0.5)))
+    first = int(np.clip(round(box * pixel / options.initial_lowpass), min(3, limit), limit))
+    goal = box * pixel / last_resolution + 1 if last_resolution else 2 / 3 * limit
+    last = int(np.clip(round(goal), first, limit))
+    folds = min(options.folds, n)
+    waits = options.start == "leave-one-out" and options.classes > 1
+    alone = min(options.consensus_iterations, max(1, options.iterations // 2)) if waits else 0
+    found = []
+    for iteration in range(1, options.iterations + 1):
+        shell = min(first + iteration - 1, last)
+        rotations, shifts = poses(options, shell, box, pixel)
+        many = iteration > alone and (waits or iteration > 1 or options.absolute_greyscale)
+        map_shell = min((box - 1) // 2, shell + M_STEP_SHELLS)
+        classes = options.classes if many else 1
+        voxels, map_voxels = half_sphere(shell + 0.5), half_sphere(map_shell + 0.5)
+        found.append(Iteration(rotations, shifts, classes, voxels, map_voxels, grid_nodes(options, box, map_shell), folds))
+    return found
+
+
+def grid_nodes(options: ClassifyOptions, box: int, last_shell: int) -> int:
+    """Nodes of the grid of the maps; particles that keep their orientation stay on a grid that is not padded."""
+    padding = 2 if options.align and options.local_range != 0 else 1
+    size = padding * box
+    edge = min(size, 2 * (padding * last_shell + 2))  # as `PaddedGrid.up_to`
+    edge = edge if edge <= 0.8 * size else size
+    return edge * edge * (edge // 2 + 1)
+
+
+def poses(options: ClassifyOptions, shell: int, box: int, pixel: float) -> tuple[int, int]:
+    """Rotations and shifts of a search up to a shell."""
+    if not options.align:
+        return 1, 1
+    angle, shift = options.angular_step, options.offset_step
+    if not options.fixed_sampling:
+        angle, shift = steps_for(shell, box, options.mask_diameter / 2 / pixel, angle, shift)
+    if options.local_range < 0:
+        order = max(0, math.ceil(math.log2(60 / angle) - 1e-6))
+        rotations = 72 * 8**order
+    else:
+        turns = options.local_range / angle
+        rotations = len(so3.ball(1.0, turns)) if turns <= _EXACT else _in_ball(turns)
+    ratio = options.offset_range / shift
+    return rotations, len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
+
+
+def _in_ball(ratio: float) -> int:
+    """Points of a lattice with one point per unit volume in a ball."""
+    return max(1, round(4 / 3 * math.pi * ratio**3))

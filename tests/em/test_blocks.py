@@ -1,0 +1,129 @@
+"""Where memory runs out, blocks become smaller, and the result stays."""
+
+import numpy as np
+import pytest
+from helpers import em_world as world
+from helpers import strict_cupy
+
+from napari_subtomo.em import blocks, expectation
+from napari_subtomo.em.blocks import Shrinking
+from napari_subtomo.em.engine import initial_state, one_iteration
+from napari_subtomo.errors import DeviceError, JobError
+from napari_subtomo.progress import Silent
+
+
+class Hears(Silent):
+    """Keeps warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def limited(most, done, error=MemoryError):
+    """Work that has memory for so many."""
+
+    def work(ids):
+        if len(ids) > most:
+            raise error("too many")
+        done.append(ids.tolist())
+
+    return work
+
+
+def test_blocks_are_halved_until_they_fit_and_stay_so():
+    done, hears = [], Hears()
+    shrinking = Shrinking("cpu", "particles", hears)
+    shrinking.run([np.arange(10), np.arange(10, 17)], limited(3, done))
+    assert done == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11], [12, 13], [14, 15], [16]]
+    assert [text.split(": ")[1] for text in hears.warnings] == [
+        "particles are taken 5 at a time from here on.",
+        "particles are taken 2 at a time from here on.",
+    ]
+    shrinking.run([np.arange(3)], limited(2, done))
+    assert done[-2:] == [[0, 1], [2]] and len(hears.warnings) == 2
+
+
+def test_too_little_for_one_is_a_sentence():
+    with pytest.raises(JobError, match="not enough memory to work on particles one by one; use fewer classes"):
+        Shrinking("cpu", "particles", Silent()).run([np.arange(5)], limited(0, []))
+    with strict_cupy.installed(), pytest.raises(DeviceError, match=r"GPU cuda:1 has not enough free memory.*--device cpu"):
+        Shrinking("cuda:1", "particles", Silent()).run([np.arange(5)], limited(0, []))
+
+
+def test_other_errors_pass():
+    with pytest.raises(ValueError, match="too many"):
+        Shrinking("cpu", "particles", Silent()).run([np.arange(5)], limited(0, [], ValueError))
+
+
+def test_memory_of_a_gpu_is_given_back_before_the_next_try(monkeypatch):
+    given = []
+    monkeypatch.setattr(blocks, "release_memory", given.append)
+    with strict_cupy.installed() as cupy:
+        error = cupy.cuda.memory.OutOfMemoryError
+        Shrinking("cuda:0", "particles", Silent()).run([np.arange(4)], limited(1, [], error))
+    assert given == ["cuda:0", "cuda:0"]
+
+
+def test_references_are_turned_fewer_at_a_time_when_memory_is_short(monkeypatch):
+    small = world.simulate(n=16, count=8, snr=1.0, species=1, seed=4)
+    setup = world.setup(small, iterations=1, offset_range=1.0, folds=2, threads=1)
+    state = initial_state(setup)
+    whole, _ = one_iteration(setup, state, Silent())
+    hears, real, sizes = Hears(), expectation.rotated, []
+
+    def scarce(step, volumes, rotations):
+        if len(rotations) > 12:
+            raise MemoryError
+        sizes.append(len(rotations))
+        return real(step, volumes, rotations)
+
+    monkeypatch.setattr(expectation, "rotated", scarce)
+    parts, _ = one_iteration(setup, state, hears)
+    assert len(sizes) > 3 and "rotations are taken" in hears.warnings[0]
+    np.testing.assert_array_equal(whole.labels, parts.labels)
+    np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-4 * np.abs(whole.maps).max())
+
+
+@pytest.mark.parametrize("where", ["score", "collect"])
+def test_an_e_step_that_runs_out_of_memory_finds_the_same(monkeypatch, where):
+    small = world.simulate(n=16, count=12, snr=1.0, species=1, seed=4)
+    setup = world.setup(small, iterations=1, offset_range=1.0, folds=2, threads=1)
+    state = initial_state(setup)
+    whole, _ = one_iteration(setup, state, Silent())
+    hears, real = Hears(), getattr(expectation, where)
+
+    def scarce(*arguments):
+        ids = arguments[2] if where == "score" else arguments[1]
+        if len(ids) > 2:
+            raise MemoryError
+        return real(*arguments)
+
+    monkeypatch.setattr(expectation, where, scarce)
+    parts, _ = one_iteration(setup, state, hears)
+    assert len(hears.warnings) == 2 and "3 at a time" in hears.warnings[0] and "1 at a time" in hears.warnings[1]
+    np.testing.assert_array_equal(whole.labels, parts.labels)
+    np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-4 * np.abs(whole.maps).max())
+    np.testing.assert_allclose(parts.orientations, whole.orientations, atol=1e-5)
+
+
+def test_a_failure_inside_collect_leaves_no_trace(monkeypatch):
+    """Everything that takes memory comes before anything is kept."""
+    small = world.simulate(n=16, count=6, snr=1.0, species=1, seed=4)
+    setup = world.setup(small, iterations=1, offset_range=1.0, folds=1, threads=1)
+    state = initial_state(setup)
+    whole, _ = one_iteration(setup, state, Silent())
+    calls, real = [], expectation.Poses
+
+    def poses(*arguments):
+        calls.append(1)
+        if len(calls) == 4:  # in the middle of a block
+            raise MemoryError
+        return real(*arguments)
+
+    monkeypatch.setattr(expectation, "Poses", poses)
+    parts, _ = one_iteration(setup, state, Hears())
+    np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-4 * np.abs(whole.maps).max())
+    np.testing.assert_allclose(parts.noise, whole.noise, rtol=1e-4)

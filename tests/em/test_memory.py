@@ -1,0 +1,106 @@
+"""What a job needs is foretold, said before it begins, and true."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_subtomo.em import memory
+from napari_subtomo.em.memory import needs, streams, where_held
+from napari_subtomo.errors import OptionError
+from napari_subtomo.numerics import backend
+from napari_subtomo.options.classify import ClassifyOptions
+from napari_subtomo.progress import Silent
+
+#: a job in a process of its own; prints what was foretold and the most memory that it really had, files (libraries) not counted
+JOB = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {helpers!r})
+from helpers import em_world as world
+from napari_subtomo.em.engine import initial_state, one_iteration
+from napari_subtomo.em.memory import needs
+from napari_subtomo.progress import Silent
+small = world.simulate(n=32, count=60, snr=1.0, species=2, seed=3)
+setup = world.setup(small, **{options!r})
+state = initial_state(setup)
+for _ in range(2):
+    state, _ = one_iteration(setup, state, Silent())
+foretold = needs(setup.options, 60, 32, world.PIXEL, last_resolution=320 / (state.last_shell - 1))
+rows = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+kilobytes = {{name: int(rows[name].split()[0]) for name in ("VmHWM", "RssFile", "RssShmem")}}
+print(foretold.peak, 1024 * (kilobytes["VmHWM"] - kilobytes["RssFile"] - kilobytes["RssShmem"]))
+"""
+
+
+class Hears(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said, self.warned = [], []
+
+    def message(self, text):
+        self.said.append(text)
+
+    def warn(self, text):
+        self.warned.append(text)
+
+
+def options(**given):
+    return ClassifyOptions(**{"reference": Path("a.mrc"), "mask_diameter": 300.0, "local_range": 15.0, "classes": 2, **given})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("given", [{"classes": 2, "threads": 2, "start": "random"}, {"classes": 1, "threads": 1, "folds": 1}])
+def test_a_job_takes_the_memory_that_was_foretold(given):
+    text = JOB.format(helpers=str(Path(__file__).parents[1]), options={**given, "offset_range": 3.0, "iterations": 2})
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    foretold, measured = map(float, done.stdout.split())
+    assert foretold == pytest.approx(measured, rel=0.15)
+
+
+def test_half_of_the_bytes_are_needed_on_disk_and_next_to_none_in_memory():
+    whole, streamed = (needs(options(), 20_000, 64, 5.0, streamed=s, last_resolution=20.0) for s in (False, True))
+    assert streamed.scratch == whole.particles / 2 and whole.scratch == 0
+    assert streamed.particles < whole.particles / 500
+    assert streamed.working == whole.working
+    unmasked = needs(options(mask_particles=False), 20_000, 64, 5.0)
+    assert unmasked.particles == 0.6 * whole.particles
+
+
+def test_particles_are_streamed_where_they_do_not_fit():
+    plenty, little = 1e12, 5e9
+    need = needs(options(), 20_000, 64, 5.0)
+    assert [streams(options(), need, free) for free in (plenty, little, None)] == [False, True, False]
+    assert streams(options(preread="no"), need, plenty) and not streams(options(preread="yes"), need, little)
+
+
+def test_the_log_says_what_is_needed_of_what_there_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 24e9)
+    hears = Hears()
+    assert where_held(options(), 3000, 64, 5.0, 20.0, tmp_path, hears) is None
+    assert hears.said[0].startswith("Needs about ") and " of 24.0 GB of memory, 3.7 GB of it for the particles." in hears.said[0]
+    assert where_held(options(), 30_000, 64, 5.0, 20.0, tmp_path, hears) == tmp_path / "particles"
+    assert "particles are streamed from 18.7 GB of scratch space." in hears.said[1] and not hears.warned
+    with pytest.raises(OptionError, match=r"Expected 37.4 GB of memory for the particles, found 24.0 GB free; use --preread auto"):
+        where_held(options(preread="yes"), 30_000, 64, 5.0, 20.0, tmp_path, hears)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 3e8)
+    where_held(options(), 30_000, 64, 5.0, 20.0, tmp_path, hears)
+    assert "More memory may be needed than is free: use a larger binning" in hears.warned[0]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_limits_of_containers_count(tmp_path, version):
+    names = ("memory.max", "memory.current", "active_file") if version == 2 else None
+    names = names or ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_active_file")
+    top = tmp_path / "cgroup" if version == 2 else tmp_path / "cgroup" / "memory"
+    (tmp_path / "own").write_text("0::/batch/job\n" if version == 2 else "9:cpu:/\n4:memory:/batch/job\n0::/\n")
+    for folder, most in ((top / "batch", "8000"), (top / "batch" / "job", "max" if version == 2 else str(2**63 - 4096))):
+        folder.mkdir(parents=True)
+        (folder / names[0]).write_text(most + "\n")
+        (folder / names[1]).write_text("5000\n")
+        (folder / "memory.stat").write_text(f"anon 3000\n{names[2]} 1500\n")
+    assert min(backend._left_in_groups(str(tmp_path / "cgroup"), str(tmp_path / "own"))) == 8000 - 5000 + 1500
+    assert backend._left_in_groups(str(tmp_path / "none"), str(tmp_path / "own")) == []
+    assert backend._left_in_groups(str(tmp_path / "cgroup"), str(tmp_path / "none")) == []
