@@ -19,6 +19,7 @@ import numpy.typing as npt
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.shifts import ShiftBasis, phases, shift_basis
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
@@ -87,6 +88,8 @@ class EStep:
         Classes each particle may take (random seeding).
     cross_correlation : bool
         Score by normalised cross-correlation and give all weight to the best pose.
+    rotation_prior : RotationPrior, optional
+        Of single particles, in place of the grid's.
     """
 
     grid: PaddedGrid
@@ -99,6 +102,7 @@ class EStep:
     allowed: npt.NDArray[np.bool_] | None = None
     cross_correlation: bool = False
     device: str = "cpu"
+    rotation_prior: RotationPrior | None = None
 
     @property
     def voxels(self) -> int:
@@ -195,7 +199,7 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any,
         |refs|².
     basis : ShiftBasis
         On the device.
-    rotation_log_prior : array, shape (r,)
+    rotation_log_prior : array, shape (r,) or (m, 1, 1, r)
 
     Returns
     -------
@@ -271,7 +275,8 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
             refs = xp.ascontiguousarray(turned[:, :, f].transpose(2, 0, 1)).reshape(-1, step.voxels)
             power = refs.real**2 + refs.imag**2
             for ids in blocks(step, members[f], some.stop - some.start):
-                log = score(step, prepared, ids, refs, power, basis, log_prior[some])
+                prior = log_prior[some] if step.rotation_prior is None else xp.asarray(step.rotation_prior.log(ids, some))
+                log = score(step, prepared, ids, refs, power, basis, prior)
                 collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
                 reporter.advance(len(ids))
 
