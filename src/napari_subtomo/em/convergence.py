@@ -72,6 +72,6 @@ def reason(setup: Setup, state: State) -> str:
     if several > max(DRIFT * one, FEW):
         return ""
     return (
-        f"Converged: in {PATIENCE} iterations no finer shell or step was needed, and changes of classes ({100 * one:.1f} % of the particles "
-        f"an iteration, {100 * several:.1f} % over {PATIENCE}), orientations and offsets got no smaller"
+        f"Converged: in {PATIENCE} iterations no finer shell or step was needed, and changes of classes ({100 * one:.1f} % of the "
+        f"particles an iteration, {100 * several:.1f} % over {PATIENCE}), orientations and offsets got no smaller"
     )

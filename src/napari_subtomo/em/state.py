@@ -90,10 +90,8 @@ def read_state(path: Path) -> State:
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             # what a state of an earlier version lacks has a default
-            needed = [f.name for f in fields(State) if f.default is MISSING and f.default_factory is MISSING]
-            values = {
-                name: arrays[name] for name in [*needed, *(f.name for f in fields(State) if f.name in arrays and f.name not in needed)]
-            }
+            late = {f.name for f in fields(State) if f.default is not MISSING or f.default_factory is not MISSING}
+            values = {f.name: arrays[f.name] for f in fields(State) if f.name in arrays or f.name not in late}
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise FileFormatError(
             f"Expected the state of an iteration in {path}, found a damaged file ({error}); delete it to resume from an earlier iteration."
