@@ -59,7 +59,8 @@ def followed(setup: Setup, state: State, new: State, classes: Classes) -> State:
     nothing = SAMPLING_SHARE * np.array([0.0, sampling.angular_step, sampling.offset_step])
     still = bool(np.all((MARGIN * changes >= smallest) | (changes <= nothing)))
     quiet = state.quiet + 1 if still and not finer and new.last_shell <= state.best_shell else 0
-    recent = np.concatenate([state.recent, new.labels[None]])[-(PATIENCE + 1) :]
+    known = state.recent if state.recent.shape[1:] == new.labels.shape else state.labels[None]  # a state of an earlier version has none
+    recent = np.concatenate([known, new.labels[None]])[-(PATIENCE + 1) :]
     return replace(new, quiet=quiet, best_shell=best, smallest=np.minimum(smallest, changes), recent=recent)
 
 

@@ -34,6 +34,7 @@ FloatArray = npt.NDArray[np.float64]
 
 M_STEP_SHELLS = 3  # shells made beyond those compared: what they show is not biased by the alignment
 MIN_FRACTION = 1e-3
+ROTATIONS_SHARE = 0.9  # largest angular step as a part of a local range: a centre and its eight neighbours
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,8 @@ def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> Po
                 f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
                 f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
             )
+    if o.local_range > 0:  # one orientation alone would leave every other node of the padded grid empty
+        angle = min(angle, o.local_range * ROTATIONS_SHARE)
     poses = pose_grid(angle, o.local_range, shift, o.offset_range, np.random.default_rng([o.seed, 1, iteration]))
     if setup.priors is not None and o.local_range < 0:
         poses = restricted(poses, setup.priors)

@@ -216,7 +216,8 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any,
     cross = basis.mix(cross).reshape(m, len(step.poses.shifts), classes, -1)
     energy = (h @ power.T).reshape(m, 1, classes, -1)
     if step.cross_correlation:
-        return cross / xp.sqrt(xp.maximum(energy, 1e-20))
+        alike = cross / xp.sqrt(xp.maximum(energy, 1e-20))
+        return alike if step.rotation_prior is None else xp.where(xp.isfinite(rotation_log_prior), alike, -xp.inf)
     log = cross - energy
     prior = np.zeros((m, classes)) + step.model.log_fractions[:classes]
     shell = step.lattice.shell[: step.voxels]

@@ -35,6 +35,7 @@ from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 MASK_EDGE_PX = 5.0
+NO_PRIOR = 999.0  # RELION's number for an angle without a prior
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,12 @@ def angle_priors(options: ClassifyOptions, particles: ParticleSet, order: npt.ND
     if not options.align or max(options.sigma_tilt, options.sigma_psi) <= 0:
         return None
     angles = matrix_to_euler(particles.angles)
-    centres = [
-        particles.floats(label) if particles.has(label) else angles[:, axis]
-        for label, axis in ((ANGLE_TILT_PRIOR, 1), (ANGLE_PSI_PRIOR, 2))
-    ]
-    return AnglePriors(centres[0][order], centres[1][order], options.sigma_tilt, options.sigma_psi)
+
+    def centres(label: str, axis: int) -> FloatArray:
+        given = particles.floats(label) if particles.has(label) else np.full(len(particles), NO_PRIOR)
+        return np.where(given < NO_PRIOR, given, angles[:, axis])[order]
+
+    return AnglePriors(centres(ANGLE_TILT_PRIOR, 1), centres(ANGLE_PSI_PRIOR, 2), options.sigma_tilt, options.sigma_psi)
 
 
 def _focus(path: Path, mask: npt.NDArray[np.float32], pixel_size: float, diameter: float) -> npt.NDArray[np.float32]:

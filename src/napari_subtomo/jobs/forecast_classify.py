@@ -10,6 +10,7 @@ import numpy as np
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.poses import steps_for
 from napari_subtomo.geometry import so3
+from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.jobs.costs import Costs, nodes_of, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
@@ -92,7 +93,8 @@ def iterations(options: ClassifyOptions, facts: Facts, n: int, box: int, pixel: 
         shell = min(first + iteration - 1, last)
         rotations, shifts = poses(options, shell, box, pixel)
         many = iteration > alone and (waits or iteration > 1 or options.absolute_greyscale)
-        map_shell = min((box - 1) // 2, shell + _M_STEP_SHELLS)
+        asked = 0.0 if options.map_limit < 0 else box * pixel / max(options.map_limit, 2 * pixel)
+        map_shell = min((box - 1) // 2, max(shell + _M_STEP_SHELLS, int(asked + 0.5)))
         found.append(
             Iteration(rotations, shifts, options.classes if many else 1, half_sphere(shell + 0.5), half_sphere(map_shell + 0.5), folds)
         )
@@ -110,7 +112,7 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float) -> tuple
         order = max(0, math.ceil(math.log2(60 / angle) - 1e-6))
         rotations = 72 * 8**order
     else:
-        rotations = _in_ball(options.local_range / angle)
+        rotations = _in_ball(options.local_range / angle) * symmetry_order(options.relax_symmetry or "C1")
     ratio = options.offset_range / shift
     return rotations, len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
 

@@ -151,7 +151,7 @@ class EMOptions(SubtomogramInputOptions):
     noise_temperature: float = option(
         -1.0,
         "Factor on the noise variance in the E-step that accounts for noise correlated between Fourier voxels; "
-        "-1: measured on the particles before the first iteration.",
+        "-1: measured, on the particles before the first iteration.",
         title="Noise temperature",
         group="Advanced",
     )
@@ -239,7 +239,7 @@ class ClassifyOptions(EMOptions):
     )
     map_limit: float = option(
         -1.0,
-        "Finest resolution of the maps that are written, 0 for Nyquist; -1: three shells beyond what is compared.",
+        "Finest resolution of the maps that are written, 0 for Nyquist; -1: automatic, three shells beyond what is compared.",
         title="Limit resolution of maps to",
         unit="Å",
         group="Advanced",
