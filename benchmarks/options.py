@@ -110,14 +110,14 @@ def run(asked: argparse.Namespace, seed: int, options: dict[str, Any]) -> list[d
 
 
 def table(results: dict[str, Any], names: list[str], seeds: range) -> None:
-    """One line a variant: means over seeds of the last iteration's figures, and paired differences from the first variant."""
+    """One line a variant: means over seeds of the last three iterations' figures, and paired differences from the first variant."""
     columns = ("index", "all", "lost", "junk", "angle", "offset", "shell")
     print(f"| variant | n | {' | '.join(columns)} | least index | iterations | index minus the first's |")
     print("|" + "---|" * (len(columns) + 5))
     first = None
     for name in names:
         runs = [results[name]["seeds"][str(seed)] for seed in seeds]
-        last = {c: np.array([r[-1][c] for r in runs]) for c in columns}
+        last = {c: np.array([np.mean([figures[c] for figures in r[-3:]]) for r in runs]) for c in columns}
         first = last["index"] if first is None else first
         paired = last["index"] - first
         spread = 1.96 * paired.std(ddof=1) / np.sqrt(len(paired)) if len(paired) > 1 else np.nan

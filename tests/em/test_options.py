@@ -54,7 +54,8 @@ def test_every_value_of_the_preset_differs_from_the_default():
 
 
 def test_hard_assignments():
-    poses = Poses(*(np.array(a, np.int32) for a in ([0, 1, 2, 3], [0, 0, 1, 1], [5, 6, 7, 8])), np.array([0.3, 0.25, 0.1, 0.2], np.float32))
+    shift, klass, rotation = (np.array(a, np.int32) for a in ([0, 1, 2, 3], [0, 0, 1, 1], [5, 6, 7, 8]))
+    poses = Poses(shift, klass, rotation, np.array([0.3, 0.25, 0.1, 0.2], np.float32))
     results = ParticleResults.empty(1, 2)
     results.posterior[0] = [0.55, 0.3, 0.15]
     assert assigned([poses], results, "soft")[0] is poses
@@ -209,7 +210,6 @@ def test_symmetry_is_applied_to_the_maps_of_every_group(group, align):
     mask = setup.maximiser.mask > 0.5
     agreement = {name: np.corrcoef(volume[mask], truth[mask])[0, 1] for name, volume in found.items()}
     own = min(np.corrcoef(rotate_volume(found[group], mate)[mask], found[group][mask])[0, 1] for mate in mates[1:4])
-    print(group, align, agreement, own)
     assert agreement[group] > 0.9 and agreement[group] > agreement["C1"]
     assert own > 0.97
 
