@@ -29,7 +29,15 @@ from napari_subtomo.em.start import rand_index  # noqa: E402
 from napari_subtomo.geometry.orientations import angular_distance  # noqa: E402
 from napari_subtomo.progress import Silent  # noqa: E402
 
-SHARED = {"classes": 2, "consensus_iterations": 4, "angular_step": 7.5, "offset_range": 2.0, "offset_step": 1.0, "mask_particles": False, "fixed_sampling": True}
+SHARED = {
+    "classes": 2,
+    "consensus_iterations": 4,
+    "angular_step": 7.5,
+    "offset_range": 2.0,
+    "offset_step": 1.0,
+    "mask_particles": False,
+    "fixed_sampling": True,
+}
 
 
 def main(words: list[str] | None = None) -> int:

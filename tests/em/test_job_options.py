@@ -11,7 +11,7 @@ from helpers import em_files
 from helpers.em_world import PIXEL, World, simulate
 
 from napari_subtomo.em.inputs import angle_priors
-from napari_subtomo.errors import InputError
+from napari_subtomo.errors import InputError, JobError
 from napari_subtomo.geometry.orientations import matrix_to_euler
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.class3d import complete_iterations
@@ -57,7 +57,9 @@ def test_a_job_that_converged_says_so_everywhere_and_goes_on_when_told(project: 
     last = done[-1]
     assert done == list(range(last + 1)) and 7 <= last < 15
     assert result.numbers["converged"] and result.numbers["iterations"] == last
-    assert any("Converged: in 3 iterations" in line and "--no-stop-when-converged goes on to iteration 15" in line for line in result.summary)
+    assert any(
+        "Converged: in 3 iterations" in line and "--no-stop-when-converged goes on to iteration 15" in line for line in result.summary
+    )
     assert [event["of"] for event in first.events] == [15] * last + [last]  # progress ends full
     assert [bool(event["converged"]) for event in first.events] == [False] * last + [True]
     for iteration in (last - 1, last):
@@ -70,6 +72,20 @@ def test_a_job_that_converged_says_so_everywhere_and_goes_on_when_told(project: 
     em_files.classify(project, world, "Class3D/stop", iterations=last + 1, stop_when_converged=False)
     assert complete_iterations(folder.path) == [*done, last + 1]
     assert read_star(folder.file(f"run_it{last + 1:03d}_optimiser.star")).first.ints(r.HAS_CONVERGED)[0] == 0
+
+
+def test_a_finished_job_that_converged_is_gone_on_with_by_the_switch_alone(project: Path, world: World) -> None:
+    options = em_files.options_for(project, world, iterations=12, align=False)
+    folder, _ = run_job("classify", options, project=project, output=project / "Class3D/switch", reporter=Silent())
+    last = complete_iterations(folder.path)[-1]
+    assert last < 12
+    with pytest.raises(JobError, match="A finished classify job is in"):
+        run_job("classify", options, project=project, output=folder.path, reporter=Silent())
+    with pytest.raises(JobError, match=r"with other options: classes\)"):
+        other = options.model_copy(update={"stop_when_converged": False, "classes": 3})
+        run_job("classify", other, project=project, output=folder.path, reporter=Silent())
+    run_job("classify", options.model_copy(update={"stop_when_converged": False}), project=project, output=folder.path, reporter=Silent())
+    assert complete_iterations(folder.path) == list(range(13)) and read_record(folder.path).resumed == 1
 
 
 def test_all_iterations_are_run_where_that_is_asked_for(project: Path, world: World) -> None:
