@@ -154,9 +154,13 @@ def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
     total = grid.symmetrise(sums.reshape(grid.shape))
     if not len(more_mates):
         return total
-    volume = np.fft.fftshift(np.fft.irfftn(total, s=(grid.size,) * 3, axes=(0, 1, 2))).astype(np.float32)
+    # DC turns into itself. All tilts meet there: as a spike between nodes that few share it would leak into the shells around it.
+    smooth, origin = total.copy(), total[0, 0, 0]
+    smooth[0, 0, 0] = (total[1, 0, 0] + total[-1, 0, 0] + total[0, 1, 0] + total[0, -1, 0] + 2 * total[0, 0, 1]).real / 6
+    volume = np.fft.fftshift(np.fft.irfftn(smooth, s=(grid.size,) * 3, axes=(0, 1, 2))).astype(np.float32)
     turned = volume + sum(rotate_volume(volume, mate) for mate in more_mates)
     transform = np.fft.rfftn(np.fft.ifftshift(turned))
+    transform[0, 0, 0] = origin * (1 + len(more_mates))
     return transform.astype(np.complex64) if np.iscomplexobj(sums) else np.maximum(transform.real, 0).astype(np.float32)
 
 

@@ -22,6 +22,7 @@ from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.posteriors import SPAN, Poses, collect, finish
 from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, to_device, to_host
@@ -90,6 +91,8 @@ class EStep:
         Classes each particle may take (random seeding).
     cross_correlation : bool
         Score by normalised cross-correlation and give all weight to the best pose.
+    rotation_prior : RotationPrior, optional
+        Of single particles, in place of the grid's.
     """
 
     grid: PaddedGrid
@@ -102,6 +105,7 @@ class EStep:
     allowed: npt.NDArray[np.bool_] | None = None
     cross_correlation: bool = False
     device: str = "cpu"
+    rotation_prior: RotationPrior | None = None
 
     @property
     def voxels(self) -> int:
@@ -200,7 +204,7 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Basis, power: An
         |references|².
     shifts : Basis
         On the device, as `refs`.
-    rotation_log_prior : array, shape (r,)
+    rotation_log_prior : array, shape (r,) or (m, 1, 1, r)
 
     Returns
     -------
@@ -217,7 +221,8 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Basis, power: An
     cross = shifts.mix(cross).reshape(m, len(step.poses.shifts), classes, -1)
     energy = (h @ power.T).reshape(m, 1, classes, -1)
     if step.cross_correlation:
-        return cross / xp.sqrt(xp.maximum(energy, 1e-20))
+        alike = cross / xp.sqrt(xp.maximum(energy, 1e-20))
+        return alike if step.rotation_prior is None else xp.where(xp.isfinite(rotation_log_prior), alike, -xp.inf)
     log = cross - energy
     prior = np.zeros((m, classes)) + step.model.log_fractions[:classes]
     shell = step.lattice.shell[: step.voxels]
@@ -278,7 +283,8 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
             refs, power = references[f]
 
             def one_block(ids: IntArray) -> None:
-                log = score(step, prepared, ids, refs, power, shifts, log_prior[some])
+                prior = log_prior[some] if step.rotation_prior is None else xp.asarray(step.rotation_prior.log(ids, some))
+                log = score(step, prepared, ids, refs, power, shifts, prior)
                 collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
                 reporter.advance(len(ids))
 

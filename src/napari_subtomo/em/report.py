@@ -44,6 +44,15 @@ def resolution(shell: int, setup: Setup) -> float:
     return setup.lattice.n * setup.pixel_size / shell if shell > 0 else UNKNOWN
 
 
+def tomogram_scales(setup: Setup, scales: FloatArray) -> FloatArray:
+    """Scale of each tomogram: its own, or the mean of its particles'."""
+    if not setup.options.particle_scales:
+        return scales
+    counts = np.bincount(setup.tomograms, minlength=len(setup.group_names))
+    means: FloatArray = np.bincount(setup.tomograms, scales, len(counts)) / np.maximum(counts, 1)
+    return means
+
+
 def class_fractions(setup: Setup, posterior: FloatArray) -> FloatArray:
     """Mean posterior of each written class: copies of a common class share its fraction."""
     mean = posterior.mean(0)
@@ -102,8 +111,8 @@ def describe(
         orientability=accuracy.orientability,
         noise=new.noise,
         group_names=setup.group_names,
-        group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),
-        group_scales=new.scales,
+        group_counts=np.bincount(setup.tomograms, minlength=len(setup.group_names)),
+        group_scales=tomogram_scales(setup, new.scales),
         current_resolution=resolution(int(shells.max()), setup),
         current_size=2 * new.last_shell,
         temperature=new.temperature,
@@ -122,6 +131,7 @@ def describe(
         change_orientations=float(relion_distance(state.orientations, new.orientations, setup.mates).mean()) if n else 0.0,
         change_offsets=float(np.sqrt((moved**2).sum() / max(2 * n, 1)) * setup.pixel_size),
         seconds=seconds,
+        scales=new.scales[back] if o.particle_scales else None,
     )
 
 
@@ -191,8 +201,8 @@ def describe_start(setup: Setup, state: State) -> Classes:
         orientability=zeros,
         noise=state.noise,
         group_names=setup.group_names,
-        group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),
-        group_scales=state.scales,
+        group_counts=np.bincount(setup.tomograms, minlength=len(setup.group_names)),
+        group_scales=tomogram_scales(setup, state.scales),
         current_resolution=float(o.initial_lowpass),
         current_size=2 * state.last_shell,
         temperature=state.temperature,

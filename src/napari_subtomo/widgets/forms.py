@@ -108,10 +108,14 @@ class OptionForm(QTabWidget):
     def values(self) -> dict[str, Any]:
         """What differs from the defaults, by field name, as the user entered it."""
         found = {}
+        preset = self.model.PRESETS.get(str(self.widgets["preset"].value), {}) if "preset" in self.widgets else {}
         for name, widget in self.widgets.items():
             info = self.model.model_fields[name]
             value, default = read_field(widget, info), default_of(info)
             # a spin box always has a value: that of a needed number which nobody gave is none
+            if name in preset and value is not None:  # the default beside a preset is a choice
+                found[name] = value
+                continue
             given = name in self._touched | self._shown or name in self._suggestions or not isinstance(value, int | float)
             if value is not None and value not in (default, _plain(default)) and (given or not info.is_required()):
                 found[name] = value
@@ -201,8 +205,16 @@ class OptionForm(QTabWidget):
     def _changed(self, name: str) -> None:
         if not self._filling:
             self._touched.add(name)
+            if name == "preset":
+                self._show_preset()
             self._mark()
             self.edited.emit(name)
+
+    def _show_preset(self) -> None:
+        """Show what the chosen preset sets, and the defaults of what only others set."""
+        fields, presets = self.model.model_fields, self.model.PRESETS
+        defaults = {name: default_of(fields[name]) for values in presets.values() for name in values}
+        self.set_values(defaults | dict(presets.get(str(self.widgets["preset"].value), {})))
 
 
 def _plain(default: Any) -> Any:
