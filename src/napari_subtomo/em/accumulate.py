@@ -49,7 +49,7 @@ def map_sums(
     folds, classes = step.model.maps.shape[:2]
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
     turns = step.phases(voxels)
-    relative = _relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
+    relative = relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     reporter.stage("Maximisation", len(prepared), "particles")
 
@@ -116,23 +116,22 @@ def _insert(
         numerator += a
         denominator += b
     shape = (folds, classes, *step.grid.shape)
-    num = np.stack([_whole(step.grid, numerator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
-    den = np.stack([_whole(step.grid, denominator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
+    num = np.stack([whole(step.grid, numerator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
+    den = np.stack([whole(step.grid, denominator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
     return Sums(num, den)
 
 
-def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
+def whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
     """A column of sums with both Friedel mates counted, and copies turned by further symmetry mates added."""
     total = grid.symmetrise(sums.reshape(grid.shape))
     if not len(more_mates):
         return total
-    volume = np.fft.fftshift(np.fft.irfftn(total, s=(grid.size,) * 3, axes=(0, 1, 2))).astype(np.float32)
-    turned = volume + sum(rotate_volume(volume, mate) for mate in more_mates)
-    transform = np.fft.rfftn(np.fft.ifftshift(turned))
+    volume = grid.to_map(total)
+    transform = grid.transform(volume + sum(rotate_volume(volume, mate) for mate in more_mates))
     return transform.astype(np.complex64) if np.iscomplexobj(sums) else np.maximum(transform.real, 0).astype(np.float32)
 
 
-def _relative_weight(step: EStep) -> FloatArray:
+def relative_weight(step: EStep) -> FloatArray:
     """Weight of each optics group against the mean noise, by shell; 1 where there is one group. Shape (n optics, S)."""
     noise = step.model.noise
     return mean_noise(noise, np.bincount(step.particles.optics, minlength=len(noise)))[None] / noise

@@ -20,6 +20,7 @@ from napari_subtomo.em.report import describe
 from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
+from napari_subtomo.em.stored_poses import iterate_stored
 from napari_subtomo.em.temperature import noise_temperature
 from napari_subtomo.numerics.backend import device_context
 from napari_subtomo.options.classify import ClassifyOptions
@@ -161,11 +162,14 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=setup.maximiser.grid.up_to(last_map_shell))
     poses = _poses(setup, state, iteration, reporter)
     step = _e_step(setup, state, poses, allowed, first_cc)
-    with device_context(step.device):
-        volumes = reference_volumes(step)
-    found, results = search(step, setup.prepared, o.threads, reporter, volumes)
-    sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
-    shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
+    if poses.is_single and step.grid.exact:
+        results, sums, shells = iterate_stored(step, setup.prepared, last_map_shell, setup.mates, o.threads, reporter)
+    else:
+        with device_context(step.device):
+            volumes = reference_volumes(step)
+        found, results = search(step, setup.prepared, o.threads, reporter, volumes)
+        sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
+        shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
     reporter.message(_line(new, results))
     return new, describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)

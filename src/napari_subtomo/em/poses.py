@@ -44,6 +44,11 @@ class PoseGrid:
     shift_step: float
     perturbation: float
 
+    @property
+    def is_single(self) -> bool:
+        """Whether there is but one pose, that of the particle's own frame."""
+        return len(self.rotations) == len(self.shifts) == 1
+
     @classmethod
     def single(cls) -> PoseGrid:
         """The stored pose alone."""
