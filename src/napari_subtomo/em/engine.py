@@ -12,9 +12,11 @@ import numpy.typing as npt
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.em.accumulate import map_sums, mean_noise, shell_sums
 from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
+from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS, Held, in_frames, next_frames, searches_everywhere
+from napari_subtomo.em.global_search import REACH, coarse_sampling, search_everywhere
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
-from napari_subtomo.em.poses import PoseGrid, pose_grid, steps_for
+from napari_subtomo.em.poses import PoseGrid, found_grid, global_grid, pose_grid, steps_for
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.report import describe
 from napari_subtomo.em.seeding import clustered_references, random_classes
@@ -41,10 +43,12 @@ class Setup:
     order : ndarray, shape (n,)
         Row of the input file of each particle in the engine's order.
     frames : ndarray, shape (n, 3, 3)
-        R_p; identity for a search over all orientations.
+        R_p; identity where a search over all orientations begins.
     input_orientations : ndarray, shape (n, 3, 3)
     input_offsets : ndarray, shape (n, 3)
         Pixels, in the subtomogram frame.
+    centres : ndarray, shape (n, 3)
+        Offsets that are taken out of the prepared particles: the input offsets, or those of found poses.
     references : ndarray, shape (1 or classes, box, box, box)
         Low-passed and masked.
     mates : ndarray, shape (m, 3, 3)
@@ -56,6 +60,10 @@ class Setup:
         Of the first E-step.
     limit_shell : int
         Most shells an E-step may use.
+    particle_mask : ndarray or None
+        Of the particles in the E-step.
+    held : Held
+        The frames that `prepared` is in.
     """
 
     options: ClassifyOptions
@@ -66,6 +74,7 @@ class Setup:
     frames: FloatArray = field(repr=False)
     input_orientations: FloatArray = field(repr=False)
     input_offsets: FloatArray = field(repr=False)
+    centres: FloatArray = field(repr=False)
     references: npt.NDArray[np.float32] = field(repr=False)
     maximiser: Maximiser
     mates: FloatArray = field(repr=False)
@@ -73,6 +82,8 @@ class Setup:
     pixel_size: float
     initial_shell: int
     limit_shell: int
+    particle_mask: npt.NDArray[np.float32] | None = field(repr=False)
+    held: Held = field(repr=False)
     device: str = "cpu"
 
     @property
@@ -81,9 +92,14 @@ class Setup:
         return self.prepared.lattice
 
     @property
+    def radius(self) -> float:
+        """Of the mask, pixels."""
+        return self.options.mask_diameter / 2 / self.pixel_size
+
+    @property
     def own_frame_offsets(self) -> FloatArray:
-        """Input offsets in each particle's own frame, pixels, shape (n, 3)."""
-        offsets: FloatArray = np.einsum("nji,nj->ni", self.frames, self.input_offsets)
+        """Offsets taken out of the particles, in each particle's own frame, pixels, shape (n, 3)."""
+        offsets: FloatArray = np.einsum("nji,nj->ni", self.frames, self.centres)
         return offsets
 
     @property
@@ -95,7 +111,8 @@ class Setup:
         """ "consensus" while all particles share one class before the classes begin, else "classes"."""
         o = self.options
         waits = o.start == "leave-one-out" and o.classes > 1 and len(self.references) == 1
-        return "consensus" if waits and iteration <= min(o.consensus_iterations, max(1, o.iterations // 2)) else "classes"
+        before = o.consensus_iterations + (o.global_iterations if o.align and o.local_range < 0 else 0)
+        return "consensus" if waits and iteration <= min(before, max(1, o.iterations // 2)) else "classes"
 
 
 def initial_state(setup: Setup) -> State:
@@ -158,11 +175,16 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
             allowed = None if first_cc else random_classes(len(setup.prepared), wanted, o.seed)
     elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
         allowed = random_classes(len(setup.prepared), wanted, o.seed)  # RELION seeds in the first soft iteration
+    setup = in_frames(setup, state, reporter)
     last_map_shell = _last_map_shell(setup, state)
     maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=setup.maximiser.grid.up_to(last_map_shell))
     poses = _poses(setup, state, iteration, reporter)
     step = _e_step(setup, state, poses, allowed, first_cc)
-    if poses.is_single and step.grid.exact:
+    if searches_everywhere(setup, state):
+        best = search_everywhere(setup, step, _coarse(setup, state, step), last_map_shell, reporter)
+        setup, step = replace(setup, frames=best.frames, centres=best.centres, prepared=best.prepared), best.step
+        results, sums, shells = best.results, best.sums, best.shells
+    elif poses.is_single and step.grid.exact:
         results, sums, shells = iterate_stored(step, setup.prepared, last_map_shell, setup.mates, o.threads, reporter)
     else:
         with device_context(step.device):
@@ -171,6 +193,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
         shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
+    new = next_frames(setup, state, new, step.poses.angular_step)
     reporter.message(_line(new, results))
     return new, describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
 
@@ -191,16 +214,30 @@ def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> Po
     o = setup.options
     if not o.align:
         return PoseGrid.single()
-    radius = o.mask_diameter / 2 / setup.pixel_size
     angle, shift = o.angular_step, o.offset_step
     if not o.fixed_sampling:
-        angle, shift = steps_for(state.last_shell, setup.lattice.n, radius, o.angular_step, o.offset_step)
+        angle, shift = steps_for(state.last_shell, setup.lattice.n, setup.radius, o.angular_step, o.offset_step)
         if (angle, shift) not in ((o.angular_step, o.offset_step), tuple(state.steps)):
             reporter.message(
                 f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
                 f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
             )
-    return pose_grid(angle, o.local_range, shift, o.offset_range, np.random.default_rng([o.seed, 1, iteration]))
+    rng = np.random.default_rng([o.seed, 1, iteration])
+    if o.local_range >= 0:
+        return pose_grid(angle, o.local_range, shift, o.offset_range, rng)
+    group_order = len(setup.mates)
+    if not searches_everywhere(setup, state):
+        return found_grid(angle, LOCAL_STEPS * state.frame_step, shift, min(LOCAL_SHIFTS * shift, o.offset_range), rng, group_order)
+    coarse_step, coarse_shift, _ = coarse_sampling(setup, state)
+    return found_grid(angle, REACH * coarse_step, shift, min(coarse_shift, o.offset_range), rng, group_order)
+
+
+def _coarse(setup: Setup, state: State, fine: EStep) -> EStep:
+    """The coarse pass over all orientations that precedes a fine one."""
+    o = setup.options
+    angle, shift, shell = coarse_sampling(setup, state)
+    rng = np.random.default_rng([o.seed, 8, state.iteration + 1])
+    return replace(fine, poses=global_grid(angle, shift, o.offset_range, rng, setup.mates), last_shell=shell)
 
 
 def _last_map_shell(setup: Setup, state: State) -> int:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.engine import Setup
 from napari_subtomo.em.expectation import Particles
+from napari_subtomo.em.frames import Held
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.prepare import Load, Statistics3D, prepare
@@ -223,6 +224,9 @@ def assemble(
         frames=frames,
         input_orientations=angles,
         input_offsets=offsets,
+        centres=offsets,
+        particle_mask=particle_mask,
+        held=Held(frames, offsets),
         references=references,
         maximiser=Maximiser(grid, mask, lattice.last_shell, lattice.last_shell + 1, share),
         mates=symmetry_matrices(options.symmetry),

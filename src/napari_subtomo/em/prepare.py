@@ -107,6 +107,7 @@ def prepare(
     reporter: Reporter,
     mask: Any = None,
     what: str = "Resample particles",
+    into: Prepared | None = None,
 ) -> Prepared:
     """All particles in their frames.
 
@@ -123,12 +124,15 @@ def prepare(
         For GE; see `resample`.
     what : str
         Name of the stage.
+    into : Prepared, optional
+        The same particles in other frames, which are overwritten: there is memory for one copy.
     """
     grid = PaddedGrid(lattice.n)
     count = len(frames)
-    g = np.empty((count, len(lattice)), np.complex64)
-    ge = g if mask is None else np.empty_like(g)
-    h = np.empty((count, len(lattice)), np.float32)
+    if into is None:
+        g = np.empty((count, len(lattice)), np.complex64)
+        into = Prepared(lattice, g, g if mask is None else np.empty_like(g), np.empty((count, len(lattice)), np.float32))
+    g, ge, h = into.G, into.GE, into.H
     reporter.stage(what, count, "particles")
 
     def one(i: int) -> None:
@@ -140,4 +144,4 @@ def prepare(
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(one, range(count)):
             reporter.advance()
-    return Prepared(lattice, g, ge, h)
+    return into

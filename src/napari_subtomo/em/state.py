@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -43,6 +43,11 @@ class State:
         Whether a shell beyond the first E-step's has ever held signal.
     steps : ndarray, shape (2,)
         Angular (degrees) and offset step (pixels) last used.
+    frames, centres : ndarray, shape (n, 3, 3) and (n, 3)
+        After a search over all orientations: the pose (orientation, offset as above) about which each particle is searched further on.
+        Of length 0: the input poses, or all orientations.
+    frame_step : float
+        Angular step at which these poses were found, degrees; 0 without them.
     """
 
     iteration: int
@@ -59,6 +64,9 @@ class State:
     labels: npt.NDArray[np.int64]
     signal: bool
     steps: FloatArray
+    frames: FloatArray = field(default_factory=lambda: np.zeros((0, 3, 3)))
+    centres: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
+    frame_step: float = 0.0
 
 
 def write_state(path: Path, state: State) -> None:
@@ -68,7 +76,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path) -> State:
-    """Read a state.
+    """Read a state. Fields with a default may be missing: an older state has no poses found by a search over all orientations.
 
     Raises
     ------
@@ -77,7 +85,8 @@ def read_state(path: Path) -> State:
     """
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
-            values = {f.name: arrays[f.name] for f in fields(State)}
+            required = {f.name for f in fields(State) if f.default is MISSING and f.default_factory is MISSING}
+            values = {f.name: arrays[f.name] for f in fields(State) if f.name in required or f.name in arrays}
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise FileFormatError(
             f"Expected the state of an iteration in {path}, found a damaged file ({error}); delete it to resume from an earlier iteration."
