@@ -108,6 +108,14 @@ class EMOptions(SubtomogramInputOptions):
         group="Sampling",
         le=180,
     )
+    global_iterations: int = option(
+        3,
+        "With a local range of -1: iterations that search all orientations, coarsely at first and then about the best candidates, before "
+        "each particle is searched about what was found; as many as iterations: always (RELION's way).",
+        title="Iterations over all orientations",
+        group="Sampling",
+        ge=1,
+    )
     offset_range: float = option(
         5.0, "Search radius about the input position.", title="Offset search range", unit="px", group="Sampling", ge=0
     )
