@@ -295,3 +295,25 @@ LOCAL_RANGE = "subtomoLocalAngularRange"
 FINE_OFFSET_STEP = "subtomoOffsetStepAngst"
 N_ROTATIONS = "subtomoNumberOfRotations"
 N_SHIFTS = "subtomoNumberOfShifts"
+
+# --- stability of classes, comparison of classifications ------------------------------------------------------------------
+STABILITY = "subtomoStability"  # of a particle, and of a class: 0 … 1
+MODEL_PAIRS = "model_class_pairs"
+PAIR = ("subtomoClassA", "subtomoClassB")
+SEPARATION = "subtomoSeparation"
+SEPARATION_P = "subtomoSeparationPValue"
+SWEEP_CELLS = "sweep_cells"
+SWEEP_CLASSES = "sweep_classes"
+SWEEP_AGREEMENT = "sweep_agreement"
+CELL = "subtomoCell"
+CELL_PAIR = ("subtomoCellA", "subtomoCellB")
+CELL_CLASSES = "subtomoNumberOfClasses"  # the empty class not counted
+CELL_FOLDER = "subtomoJobFolder"
+CELL_STATUS = "subtomoCellStatus"
+CLASS_PARTICLES = "subtomoNumberOfParticles"
+MEAN_LOG_LIKELIHOOD = "subtomoMeanLogLikelihood"  # a particle, against "nothing there"
+MEAN_AGREEMENT = "subtomoMeanRandIndex"
+RAND_INDEX = "subtomoRandIndex"
+EMPTY_SHARE = "subtomoEmptyShare"
+LARGEST_SHARE = "subtomoLargestShare"
+SMALLEST_SHARE = "subtomoSmallestShare"
