@@ -317,3 +317,6 @@ RAND_INDEX = "subtomoRandIndex"
 EMPTY_SHARE = "subtomoEmptyShare"
 LARGEST_SHARE = "subtomoLargestShare"
 SMALLEST_SHARE = "subtomoSmallestShare"
+DISTINCT = "subtomoDistinct"  # 1: two classes are told apart by maps that never saw their particles
+CLASS_SCORE = "rlnClassScore"  # of RELION's class ranker
+SELECTED = "rlnSelected"
