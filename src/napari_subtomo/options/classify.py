@@ -159,6 +159,16 @@ class ClassifyOptions(EMOptions):
         ge=1,
     )
 
+    repeats: int = option(
+        1,
+        "Classifications in all: each beyond the first is made of two random halves on their own that label each other, which gives "
+        "particles and classes a stability and tells which classes are not distinct.",
+        title="Number of repeats",
+        group="Optimisation",
+        ge=1,
+        le=50,
+    )
+
     @model_validator(mode="after")
     def _sensible(self) -> ClassifyOptions:
         if self.align and self.offset_range > 0 and self.offset_step > 2 * self.offset_range:
