@@ -92,7 +92,8 @@ def _stability(setup: Setup, last: State, folder: JobFolder, reporter: Reporter)
     o, common = setup.options, last_common(setup)
     if o.repeats < 2:
         return None
-    start = read_state(folder.file(f"run_it{common:03d}_state.npz")) if common else None
+    path = folder.file(f"run_it{common:03d}_state.npz")
+    start = read_state(path) if common and path.is_file() else None
     judgements = repeated(setup, start, folder.file("run_repeats.npz"), reporter)
     found = summarise(judgements, last.labels, o.classes + int(o.empty_class), o.empty_class, o.seed)
     pairs = [(pair.a, pair.b, pair.separation, pair.p, pair.distinct) for pair in found.pairs]
