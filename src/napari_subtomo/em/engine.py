@@ -228,6 +228,39 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     return new, replace(classes, converged=reason(setup, new))
 
 
+def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.NDArray[np.int64]:
+    """Classes of particles by maps that other particles led to, their poses searched anew; shape (n,), the empty class last.
+
+    Parameters
+    ----------
+    setup : Setup
+        Of the particles to be labelled.
+    maps : State
+        Whose references, noise and fractions count.
+    own : State
+        Of the particles themselves.
+    reporter : Reporter
+    """
+    # no particle has a share in these maps: nothing is left out
+    mean = maps.maps.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+    state = replace(
+        maps,
+        maps=mean,
+        orientations=own.orientations,
+        offsets=own.offsets,
+        labels=own.labels,
+        frames=own.frames,
+        centres=own.centres,
+        frame_step=own.frame_step,
+    )
+    setup = in_frames(setup, state, reporter)
+    alone = replace(setup, particles=replace(setup.particles, fold=np.zeros_like(setup.particles.fold)))
+    step = _e_step(alone, state, _poses(alone, state, state.iteration + 1, reporter), None, False)
+    _, results = search(step, alone.prepared, setup.options.threads, reporter)
+    labels: npt.NDArray[np.int64] = results.posterior.argmax(axis=1) + 1
+    return labels
+
+
 def _copied(state: State, classes: int) -> State:
     """The same reference for every class, fractions shared."""
     fractions = np.exp(state.log_fractions)
