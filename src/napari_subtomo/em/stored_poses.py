@@ -108,14 +108,14 @@ class _Fold:
             members = members[np.argsort(step.particles.group[members], kind="stable")]  # few tomograms in a block
             products = _Products.of(step, int(members[0]), references, power)
             by_class, by_weight = xp.zeros_like(data), xp.zeros_like(weight)
-            for ids in _blocks(members, len(lattice)):
+            for ids in _blocks(members, made):
                 block = _Block.of(xp, prepared, ids, made)
                 log = products.scores(step, block, ids)
                 scale = model.scales[step.particles.group[ids]][:, None]
                 found = Posterior.of(step, log)
                 gamma = np.where(found.kept.sum(1, keepdims=True) > LEAST, found.kept, 0)
                 by_class += (xp.asarray((gamma * scale).T, dtype=xp.float32) @ block.g.view(xp.float32)).view(xp.complex64)
-                by_weight += xp.asarray((gamma * scale**2).T, dtype=xp.float32) @ block.h[:, :made]
+                by_weight += xp.asarray((gamma * scale**2).T, dtype=xp.float32) @ block.h
                 total = total + _shell_sums(step, block, ids, found, references, power, to_shells)
                 scores.append((ids, log))
                 reporter.advance(len(ids))
@@ -126,7 +126,7 @@ class _Fold:
 
 @dataclass(frozen=True)
 class _Block:
-    """Some particles on the device: masked data and weights on the whole lattice, unmasked data as far as maps are made."""
+    """Some particles on the device: masked data, unmasked data and weights as far as maps are made."""
 
     ge: Any
     g: Any
@@ -134,9 +134,9 @@ class _Block:
 
     @classmethod
     def of(cls, xp: Any, prepared: Prepared, ids: IntArray, made: int) -> _Block:
-        ge = xp.asarray(prepared.GE[ids])
-        g = xp.ascontiguousarray(ge[:, :made]) if prepared.GE is prepared.G else xp.asarray(prepared.G[ids, :made])
-        return cls(ge, g, xp.asarray(prepared.H[ids]))
+        ge = xp.ascontiguousarray(xp.asarray(prepared.GE[ids, :made]))
+        g = ge if prepared.GE is prepared.G else xp.ascontiguousarray(xp.asarray(prepared.G[ids, :made]))
+        return cls(ge, g, xp.ascontiguousarray(xp.asarray(prepared.H[ids, :made])))
 
 
 @dataclass(frozen=True)
@@ -243,16 +243,16 @@ def _shell_sums(step: EStep, block: _Block, ids: IntArray, found: Posterior, ref
     def of_cells(values: Any) -> Any:
         return (member_ @ values.view(xp.float32)).view(xp.complex64)
 
-    squares = xp.einsum("ij,ij->j", ge.view(xp.float32), ge.view(xp.float32)).reshape(-1, 2).sum(1)
-    residual = to_host(squares @ to_shells).astype(np.float64)
     data = ge[:, :voxels]
+    squares = xp.einsum("ij,ij->j", data.real, data.real) + xp.einsum("ij,ij->j", data.imag, data.imag)
+    residual = per_shell(squares)
     scale = step.model.scales[cells[0]][:, None]
     residual += (-2 * scale * along(of_cells(h * data)) + scale**2 * per_shell((member_ @ (h * h)) * energy)).sum(0)
     cross, strength = along(of_cells(xp.ascontiguousarray(data))), per_shell((member_ @ h) * energy)
     sums = ShellSums.zero(n_optics, n_groups, n_shells)
     optics = step.particles.optics[ids[0]]
     sums.residual[optics] = residual
-    sums.weight[optics] = to_host(block.h.sum(0) @ to_shells)
+    sums.weight[optics] = per_shell(h.sum(0))
     np.add.at(sums.cross, cells[0], cross)
     np.add.at(sums.power, cells[0], strength)
     there = ids[~empty]
