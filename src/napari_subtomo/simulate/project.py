@@ -27,7 +27,6 @@ from napari_subtomo.simulate.maps import read_density
 from napari_subtomo.simulate.scene import FALSE_NAMES, STRUCTURED, Scene, make_scene, tilt_series
 from napari_subtomo.simulate.series import clean_series, patch_size, scale_and_add_noise
 
-
 OTHER_FOLD = 1000  # added to the seed of the densities
 
 
