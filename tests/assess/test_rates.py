@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from napari_subtomo.assess.rates import junk_share, mirror_q_values, p_values, q_values
+from napari_subtomo.assess.rates import junk_share, mirror_q_values, mirror_scores, p_values, q_values
 
 SCORES = [9.0, 8.0, 5.0, 4.0, 1.0]
 NULLS = [6.0, 3.0, 2.0]
@@ -76,6 +76,12 @@ def test_the_share_of_junk_is_found_and_never_above_one() -> None:
 def test_mirror_rates_by_hand() -> None:
     # thresholds 5, 4, 2, 1 accept 1, 2, 3, 4; at or below -5, -4, -2, -1 lie 0, 0, 0, 1: 1/1, 1/2, 1/3, 2/4
     np.testing.assert_allclose(mirror_q_values([5.0, 4.0, 2.0, 1.0, -1.0, 0.0]), [1 / 3, 1 / 3, 1 / 3, 1 / 2, 1, 1])
+
+
+def test_mirror_scores_are_relative_and_turn_their_sign_when_exchanged() -> None:
+    scores, mirrored = np.array([100.0, 600.0, -20.0, 0.2]), np.array([-50.0, 585.0, -25.0, 0.1])
+    np.testing.assert_allclose(mirror_scores(scores, mirrored), [1.5, 0.025, 0.2, 0.1])
+    np.testing.assert_allclose(mirror_scores(mirrored, scores), -mirror_scores(scores, mirrored))
 
 
 def test_mirror_rates_hold_for_junk_that_is_symmetric_about_0() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.assess.nulls import Nulls, find_nulls, remove_images
-from napari_subtomo.assess.picture import RATES, draw_scores, threshold
-from napari_subtomo.assess.rates import junk_share, mirror_q_values, p_values, q_values
+from napari_subtomo.assess.picture import MIRROR_PANEL, RATES, draw_scores, threshold
+from napari_subtomo.assess.rates import junk_share, mirror_q_values, mirror_scores, p_values, q_values
 from napari_subtomo.assess.source import Classification, read_classification
 from napari_subtomo.data.result import JobResult
 from napari_subtomo.em.engine import Setup, score_particles
@@ -89,7 +89,7 @@ def run(options: AssessOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     p = p_values(scores.particles, scores.null)
     share = options.junk_share if options.junk_share > 0 else junk_share(p)
     rates = q_values(scores.particles, scores.null, share)
-    mirror = None if scores.mirrored is None else mirror_q_values(scores.particles - scores.mirrored)
+    mirror = None if scores.mirrored is None else mirror_q_values(mirror_scores(scores.particles, scores.mirrored))
     outputs = _write(found, nulls, scores, p, rates, mirror, folder, options)
     if not options.keep_nulls:
         remove_images(folder)
@@ -150,7 +150,7 @@ def _write(
     if mirror is not None:
         assert scores.mirrored is not None
         columns |= {relion.MIRROR_EVIDENCE: scores.mirrored, relion.MIRROR_RATE: mirror}
-        panels["References less their mirror images"] = (scores.particles - scores.mirrored, None, mirror)
+        panels[MIRROR_PANEL] = (mirror_scores(scores.particles, scores.mirrored), None, mirror)
     write_particles(outputs["particles"], found.data.with_columns(columns))
     write_particles(outputs["nulls"], _null_table(nulls, scores, options))
     draw_scores(outputs["picture"], panels)

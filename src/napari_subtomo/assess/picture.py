@@ -13,6 +13,7 @@ from napari_subtomo.io.atomic import atomic_path
 FloatArray = npt.NDArray[np.float64]
 
 RATES = (0.01, 0.05, 0.1)
+MIRROR_PANEL = "References less their mirror images"
 _BLUE, _GREY, _INK = "#0072b2", "#999999", "#333333"
 
 
@@ -52,7 +53,7 @@ def draw_scores(path: Path, panels: Mapping[str, tuple[FloatArray, FloatArray | 
                 axes.axvline(at, color=_GREY, linewidth=0.8, linestyle="--")
                 axes.text(at, top, f" {100 * level:g} %", fontsize=7, color=_INK, va="top", rotation=90)
         axes.set_title(title, fontsize=9, color=_INK)
-        axes.set_xlabel("log evidence (nats)", fontsize=8)
+        axes.set_xlabel("log evidence (nats)" if nulls is not None else "difference of log evidence, relative to its size", fontsize=8)
         axes.set_ylabel("number", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.legend(fontsize=7, frameon=False, loc="upper right")

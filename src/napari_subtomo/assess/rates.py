@@ -76,6 +76,27 @@ def q_values(scores: npt.ArrayLike, nulls: npt.ArrayLike, share: float = 1.0) ->
     return found
 
 
+def mirror_scores(scores: npt.ArrayLike, mirrored: npt.ArrayLike) -> FloatArray:
+    """How much better a particle fits references than their mirror images: ``(s - m) / max(|s|, |m|, 1)``.
+
+    Exchanging references and mirror images turns its sign and nothing else, so junk is as often above t as below -t. Relative to the size
+    of the scores: an object of much power, such as a bead, differs by many nats for no other reason than that a reference lies a fraction
+    of a voxel off its centre.
+
+    Parameters
+    ----------
+    scores, mirrored : array_like, shape (n,)
+        Log evidence with references and with their mirror images.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        -2 to 2.
+    """
+    s, m = np.asarray(scores, dtype=np.float64), np.asarray(mirrored, dtype=np.float64)
+    return np.asarray((s - m) / np.maximum(np.maximum(np.abs(s), np.abs(m)), 1.0), dtype=np.float64)
+
+
 def mirror_q_values(differences: npt.ArrayLike) -> FloatArray:
     """Least false-discovery rate of each particle from differences that are symmetric about 0 for junk.
 
