@@ -26,6 +26,7 @@ from napari_subtomo.jobs.runner import run_job
 from napari_subtomo.options.assess import AssessOptions
 from napari_subtomo.options.select import SelectOptions
 from napari_subtomo.progress import Silent
+from napari_subtomo.viewer.classjob import read_class_job
 
 COUNT = 80
 
@@ -99,6 +100,8 @@ def test_the_optimiser_leads_to_classes_and_rates(project, assessed) -> None:
     assert table.classes is not None and table.empty_class == 2
     assert table.particles.has(r.FALSE_DISCOVERY_RATE)
     assert table.files.tomograms == root / "tomograms.star"
+    job = read_class_job(assessed[0].path, Project(root))
+    assert job is not None and not job.missing and job.n_classes == 2
 
 
 def test_select_leaves_out_what_is_above_a_rate(project, assessed) -> None:

@@ -24,7 +24,7 @@ from napari_subtomo.io.optimisation import write_optimisation_set
 from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.io.scratch import scratch_folder
-from napari_subtomo.io.star import write_star
+from napari_subtomo.io.star import StarFile, read_star, write_star
 from napari_subtomo.options.assess import AssessOptions
 from napari_subtomo.progress import Reporter
 
@@ -64,14 +64,14 @@ def run(options: AssessOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     ----------
     options : AssessOptions
     folder : JobFolder
-        Gets the iteration's data file with columns of our own and an optimiser that names it, `nulls.star`, `assessment.png`, and while
-        it works the images of null places, which an unfinished run leaves for the next one.
+        Gets the iteration's data file with columns of our own, its model, an optimiser that names both, `nulls.star`,
+        `assessment.png`, and while it works the images of null places, which an unfinished run leaves for the next one.
     reporter : Reporter
 
     Returns
     -------
     JobResult
-        Outputs "optimiser", "particles", "optimisation_set", "nulls", "picture"; numbers "particles", "nulls", "junk_share",
+        Outputs "optimiser", "model", "particles", "optimisation_set", "nulls", "picture"; numbers "particles", "nulls", "junk_share",
         "accepted" and, with the mirror test, "accepted_mirror": counts at rates of 1, 5 and 10 %.
 
     Raises
@@ -159,14 +159,24 @@ def _write(
     motion = None if trajectories in relion.NOT_AVAILABLE else trajectories
     data = folder.name(outputs["particles"].name)
     write_optimisation_set(outputs["optimisation_set"], particles=data, tomograms=tomograms, trajectories=motion)
-    cells = {relion.EXPERIMENTAL_DATA_STAR_FILE: data}
-    for label in (relion.MODEL_STAR_FILE, relion.ORIENT_SAMPLING_STAR_FILE):
-        cells[label] = folder.link(found.project.resolve(found.optimiser.text(label, "")))
+    outputs["model"] = folder.file(iteration_file(found.iteration, "model"))
+    write_star(outputs["model"], _model(found, folder))
+    cells = {relion.EXPERIMENTAL_DATA_STAR_FILE: data, relion.MODEL_STAR_FILE: folder.name(outputs["model"].name)}
+    sampling = found.optimiser.text(relion.ORIENT_SAMPLING_STAR_FILE, "")
+    cells[relion.ORIENT_SAMPLING_STAR_FILE] = folder.link(found.project.resolve(sampling))
     block = found.optimiser
     for label, cell in cells.items():
         block = block.with_column(label, [cell])
     write_star(outputs["optimiser"], [block])
     return outputs
+
+
+def _model(found: Classification, folder: JobFolder) -> StarFile:
+    """The iteration's model, so that the dock of classes and `select` find its maps from this job's folder too."""
+    star = read_star(found.project.resolve(found.optimiser.text(relion.MODEL_STAR_FILE, "")))
+    block = star[relion.MODEL_CLASSES]
+    maps = [folder.link(found.project.resolve(text)) for text in block.texts(relion.REFERENCE_IMAGE)]
+    return star.replace(block.with_column(relion.REFERENCE_IMAGE, maps))
 
 
 def _null_table(nulls: Nulls, scores: Scores, options: AssessOptions) -> ParticleSet:
