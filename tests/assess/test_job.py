@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,10 +136,27 @@ def test_given_nulls_are_taken_and_discarded_particles_avoided(project, tmp_path
     shutil.rmtree(folder.path)
 
 
+def test_particles_of_two_extractions_have_nulls_of_both(project) -> None:
+    root, optimiser = project
+    folder = JobFolder(Project(root), root / "Assess" / "two")
+    shutil.copytree(root / "Extract/job001", root / "Extract/job901", dirs_exist_ok=True)
+    found = read_classification(AssessOptions(optimiser=optimiser), folder.project)
+    half = len(found.particles) // 2
+    columns = {}
+    for label in (r.IMAGE_NAME, r.CTF_IMAGE):
+        texts = found.particles.texts(label)
+        columns[label] = [t.replace("job001", "job901") if i < half else t for i, t in enumerate(texts)]
+    two = replace(found, particles=found.particles.with_columns(columns))
+    nulls = find_nulls(AssessOptions(optimiser=optimiser, null_count=60), two, folder, Silent())
+    assert [len(one) for one in nulls.sets] == [30, 30]
+    assert not set(nulls.sets[0].names) & set(nulls.sets[1].names)
+    assert nulls.sets[1].image_paths[0].startswith("Assess/two/Nulls/2/")
+    for name in ("Assess/two", "Extract/job901"):
+        shutil.rmtree(root / name)
+
+
 def test_particles_scored_as_nulls_have_the_scores_of_their_fold(project) -> None:
     """Same search for both: with one reference for all folds, particles given as nulls score the same."""
-    from dataclasses import replace
-
     root, optimiser = project
     found = read_classification(AssessOptions(optimiser=optimiser, device="cpu"), Project(root))
     state = replace(found.state, maps=np.repeat(found.state.maps[:1], len(found.state.maps), axis=0))

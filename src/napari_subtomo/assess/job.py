@@ -83,7 +83,8 @@ def run(options: AssessOptions, folder: JobFolder, reporter: Reporter) -> JobRes
 
     found = read_classification(options, folder.project)
     nulls = find_nulls(options, found, folder, reporter)
-    with scratch_folder(options.scratch_dir, folder) as scratch, threadpool_limits(limits=options.threads, user_api="blas"):
+    blas = 1 if found.options.folds > 1 else options.threads  # as in the classification: threads are over folds
+    with scratch_folder(options.scratch_dir, folder) as scratch, threadpool_limits(limits=blas, user_api="blas"):
         scores = score(options, found, nulls, folder, scratch, reporter)
     reporter.stage("tables and pictures")
     p = p_values(scores.particles, scores.null)

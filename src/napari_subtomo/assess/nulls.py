@@ -79,7 +79,8 @@ def find_nulls(options: AssessOptions, found: Classification, folder: JobFolder,
     sets, nearest = [], []
     for i, (extraction, count) in enumerate(zip(extractions, counts.tolist(), strict=True)):
         rng = np.random.default_rng([options.seed, 41, i])
-        places, separation = _choose(found.particles, extraction, tomograms, taken, distance, count, rng, reporter)
+        stem = "null" if len(extractions) == 1 else f"null{i + 1}_"
+        places, separation = _choose(found.particles, extraction, tomograms, taken, distance, count, rng, stem, reporter)
         if places is None:
             continue
         nearest.append(separation)
@@ -140,6 +141,7 @@ def _choose(
     distance: float,
     count: int,
     rng: np.random.Generator,
+    stem: str,
     reporter: Reporter,
 ) -> tuple[ParticleSet | None, float]:
     """Null places for the particles of an extraction, and the least distance between two of a tomogram."""
@@ -166,10 +168,10 @@ def _choose(
         reporter.check()
     if not sum(map(len, placed)):
         return None, np.inf
-    return null_set(particles.select(np.concatenate(like)), np.concatenate(placed), rng), nearest
+    return null_set(particles.select(np.concatenate(like)), np.concatenate(placed), rng, stem), nearest
 
 
-def null_set(like: ParticleSet, positions: FloatArray, rng: np.random.Generator) -> ParticleSet:
+def null_set(like: ParticleSet, positions: FloatArray, rng: np.random.Generator, stem: str = "null") -> ParticleSet:
     """Particles at these places in random orientations, in the tomograms, optics groups, frames and half sets of others.
 
     Parameters
@@ -179,13 +181,15 @@ def null_set(like: ParticleSet, positions: FloatArray, rng: np.random.Generator)
     positions : ndarray, shape (m, 3)
         Å from the centre of the tomogram.
     rng : numpy Generator
+    stem : str
+        They are called ``<tomogram>/<stem>1`` and so on.
     """
     n = len(like)
     numbers: dict[str, int] = {}
     names = []
     for tomogram in like.tomo_names:
         numbers[tomogram] = numbers.get(tomogram, 0) + 1
-        names.append(f"{tomogram}/null{numbers[tomogram]}")
+        names.append(f"{tomogram}/{stem}{numbers[tomogram]}")
     angles = matrix_to_euler(random_matrices(n, rng))
     columns: dict[str, Any] = {relion.TOMO_NAME: like.tomo_names, relion.TOMO_PARTICLE_NAME: names}
     columns |= dict(zip(relion.CENTRED, positions.T, strict=True))
