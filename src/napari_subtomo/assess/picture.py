@@ -51,7 +51,7 @@ def draw_scores(path: Path, panels: Mapping[str, tuple[FloatArray, FloatArray | 
             at = threshold(scores, rates, level)
             if at is not None:
                 axes.axvline(at, color=_GREY, linewidth=0.8, linestyle="--")
-                axes.text(at, top, f" {100 * level:g} %", fontsize=7, color=_INK, va="top", rotation=90)
+                axes.text(at, 0.97 * top, f"{100 * level:g} %", fontsize=7, color=_INK, va="top", ha="right", rotation=90)
         axes.set_title(title, fontsize=9, color=_INK)
         axes.set_xlabel("log evidence (nats)" if nulls is not None else "difference of log evidence, relative to its size", fontsize=8)
         axes.set_ylabel("number", fontsize=8)
