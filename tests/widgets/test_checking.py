@@ -17,7 +17,7 @@ from napari_subtomo.viewer import settings as preferences
 from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.results.checks import check_of, read_checks
 from napari_subtomo.viewer.show import open_session
-from napari_subtomo.widgets import checking
+from napari_subtomo.widgets import beside
 from napari_subtomo.widgets.panels.extraction import ExtractionPanel
 from napari_subtomo.widgets.results import ChecksView
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_verdict_is_said_in_one_sentence(qtbot: Any, checked: 
 
 
 def test_the_button_checks_what_was_extracted(qtbot: Any, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "settings", lambda: preferences.Settings(run_in="thread"))
+    monkeypatch.setattr(beside, "settings", lambda: preferences.Settings(run_in="thread"))
     project = Project(copy)
     options = ExtractOptions(tomograms=copy / "tomograms.star", particles=copy / "particles.star", source="tomogram", box_size=48)
     extraction, _ = run_job("extract", options, project=project)

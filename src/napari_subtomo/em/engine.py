@@ -261,6 +261,12 @@ def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.
     return labels
 
 
+def score_particles(setup: Setup, state: State, reporter: Reporter) -> ParticleResults:
+    """One E-step with the references of a state, as its next iteration would make it; nothing is learnt from it."""
+    step = _e_step(setup, state, _poses(setup, state, state.iteration + 1, reporter), None, False)
+    return search(step, setup.prepared, setup.options.threads, reporter)[1]
+
+
 def _copied(state: State, classes: int) -> State:
     """The same reference for every class, fractions shared."""
     fractions = np.exp(state.log_fractions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -203,6 +204,51 @@ def _map_shell(options: ClassifyOptions, lattice: Lattice, extent: float) -> int
     if options.map_limit < 0:
         return 0
     return lattice.last_shell if options.map_limit == 0 else min(lattice.last_shell, int(extent / options.map_limit + 0.5))
+
+
+def set_up_like(
+    setup: Setup, particles: ParticleSet, groups: npt.NDArray[np.int64], project: Project, reporter: Reporter, **source: Any
+) -> Setup:
+    """Other particles, ready to be compared with what a setup's own are compared with; they are in no reference, so any fold will do.
+
+    Parameters
+    ----------
+    setup : Setup
+    particles : ParticleSet
+        Of the same tomograms, box and pixel size.
+    groups : ndarray, shape (optics groups,)
+        Optics groups of the setup's particles, ascending.
+    project : Project
+    reporter : Reporter
+    **source
+        `tomograms` and `scratch` as in `set_up`.
+    """
+    options = setup.options
+    other_weights = not options.ctf_correction or options.ignore_ctf_until_first_peak
+    opened = open_subtomograms(particles, project, **source, with_multiplicity=other_weights, reporter=reporter)
+    if opened.box != setup.lattice.n or not same_pixel_size(opened.pixel_size, setup.pixel_size):
+        raise GeometryError(
+            f"Expected particles in a box of {setup.lattice.n} px of {setup.pixel_size:g} Å as those of the classification, found "
+            f"{opened.box} px of {opened.pixel_size:g} Å in {particles.path}; extract them as those were."
+        )
+    order = canonical_order(particles)
+    place = {name: i for i, name in enumerate(setup.group_names)}
+    unknown = [name for name in opened.tomogram_names if name not in place] or sorted(
+        set(opened.optics_groups.tolist()) - {*groups.tolist()}
+    )
+    if unknown:
+        raise InputError(
+            f"Expected particles of the tomograms and optics groups of the classification, found {unknown[0]} in {particles.path}; "
+            "leave these out."
+        )
+    labels = Labels(
+        np.searchsorted(groups, opened.optics_groups[order]).astype(np.int64),
+        np.array([place[opened.tomogram_names[t]] for t in opened.tomograms[order]], dtype=np.int64),
+        setup.group_names,
+    )
+    poses = particles.angles[order], -particles.origins[order] / setup.pixel_size
+    load = _loader(options, opened.read, order)
+    return assemble(options, load, order, poses, labels, setup.references, setup.maximiser.mask, setup.pixel_size, setup.device, reporter)
 
 
 @dataclass(frozen=True)

@@ -288,6 +288,11 @@ DO_IGNORE_CTF_UNTIL_FIRST_PEAK = "rlnDoIgnoreCtfUntilFirstPeak"
 # --- columns of our own, kept by RELION's programs ------------------------------------------------------------------------
 LOG_EVIDENCE = "subtomoLogEvidenceRatio"  # log evidence of "a particle" against "nothing there"
 PARTICLE_SCALE = "subtomoScale"  # grey scale of a particle; rlnGroupScaleCorrection is that of its tomogram
+ASSESSED_EVIDENCE = "subtomoAssessedLogEvidence"  # the same with the references of the last iteration; comparable with null places
+NULL_P_VALUE = "subtomoNullPValue"  # share of null places that score as high
+FALSE_DISCOVERY_RATE = "subtomoFalseDiscoveryRate"  # least rate at which the particle is accepted, against empty background
+MIRROR_EVIDENCE = "subtomoMirrorLogEvidence"  # log evidence with mirrored references
+MIRROR_RATE = "subtomoMirrorFalseDiscoveryRate"  # least rate at which the particle is accepted, against junk without our handedness
 NOISE_TEMPERATURE = "subtomoNoiseTemperature"
 EMPTY_CLASS = "subtomoEmptyClass"
 PHASE = "subtomoPhase"

@@ -98,6 +98,7 @@ _ALL = (
         options="sweep",
         resumes=True,
     ),
+    _spec(*("assess", "assess", "AssessOptions", "Assess", "false-discovery rate of each particle of a classification"), resumes=True),
     _spec("select", "select", "SelectOptions", "Select", "keep the particles of chosen classes"),
     _spec("remove-duplicates", "duplicates", "DuplicatesOptions", "Select", "drop particles that are too close to others"),
     _spec("join", "join", "JoinOptions", "JoinStar", "one set of several, with their tomograms and optics groups", positionals=("sets",)),

@@ -31,6 +31,20 @@ class SelectOptions(JobOptions):
         "printed and written to selection.txt.",
         group="Class options",
     )
+    max_fdr: float | None = option(
+        None,
+        "Leave out particles whose false-discovery rate against empty background is larger; assess the classification first.",
+        group="Class options",
+        gt=0,
+        le=1,
+    )
+    max_mirror_fdr: float | None = option(
+        None,
+        "Leave out particles whose false-discovery rate against mirrored references is larger; assess the classification first.",
+        group="Class options",
+        gt=0,
+        le=1,
+    )
     min_distance: float | None = option(
         None,
         "Then also remove duplicates: of two kept particles this far apart or nearer, one goes.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -23,6 +24,9 @@ class SimulateOptions(JobOptions):
     false_fraction: float = option(0.3, "Share of the picks that are false.", group="Particles", ge=0, lt=1)
     structured_fraction: float = option(
         0.5, "Share of the false picks that are gold beads or membrane pieces; the rest are empty places.", group="Particles", ge=0, le=1
+    )
+    structured: tuple[Literal["bead", "membrane", "protein"], ...] = option(
+        ("bead", "membrane"), "Kinds of the structured false picks, in equal numbers; protein: another complex.", group="Particles"
     )
     diameter: float = option(320.0, "Outer diameter of the particles; own maps are masked to it.", unit="Å", group="Particles", gt=0)
     domain_fraction: float = option(
@@ -81,6 +85,10 @@ class SimulateOptions(JobOptions):
             raise ValueError("expected a hand of -1 or 1, found 0")
         if self.defocus_max < self.defocus_min:
             raise ValueError(f"expected a defocus range from small to large, found {self.defocus_min:g} to {self.defocus_max:g} Å")
+        if self.structured_fraction > 0 and self.false_fraction > 0 and not self.structured:
+            raise ValueError("expected at least one kind of structured false picks, found none; use --structured-fraction 0 for none")
+        if len(set(self.structured)) < len(self.structured):
+            raise ValueError(f"expected each kind of structured false picks once, found {' '.join(self.structured)}")
         species = len(self.map) or 2
         if self.proportions and (len(self.proportions) != species or min(self.proportions) < 0 or sum(self.proportions) <= 0):
             raise ValueError(f"expected {species} proportions, none negative, found {' '.join(f'{p:g}' for p in self.proportions)}")

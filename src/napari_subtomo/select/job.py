@@ -49,6 +49,29 @@ def choose(table: ClassTable, keep: tuple[int, ...]) -> Selection:
     return selection
 
 
+def trusted(table: ClassTable, chosen: Selection, options: SelectOptions) -> Selection:
+    """The chosen particles whose false-discovery rates are small enough.
+
+    Raises
+    ------
+    InputError
+        The particles were not assessed, or none is left.
+    """
+    particles = table.particles
+    for label, level in ((relion.FALSE_DISCOVERY_RATE, options.max_fdr), (relion.MIRROR_RATE, options.max_mirror_fdr)):
+        if level is None:
+            continue
+        if not particles.has(label):
+            raise InputError(
+                f"Expected false-discovery rates (_{label}) in {table.files.data}, found none; run assess on the classification and select "
+                "from the optimiser that it writes."
+            )
+        chosen = chosen.and_only(particles.floats(label) <= level)
+        if not chosen.n_kept:
+            raise InputError(f"Expected particles with a rate (_{label}) of at most {level:g} in the chosen classes, found none; raise it.")
+    return chosen
+
+
 def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobResult:
     """Write `particles.star`, `particles_rejected.star`, `class_averages.star` with its maps, and `optimisation_set.star`.
 
@@ -59,7 +82,8 @@ def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     table = read_classes(user_path(options.source, project), project)
     particles, files = table.particles, table.files
     proposals = propose(facts_of(table)) if options.auto else ()
-    by_class = choose(table, _proposed(proposals) if options.auto else options.keep)
+    chosen = choose(table, _proposed(proposals) if options.auto else options.keep)
+    by_class = trusted(table, chosen, options)
     for one in proposals:
         reporter.message(one.reason)
     for number in by_class.classes:
@@ -173,6 +197,10 @@ def _summary(table: ClassTable, by_class: Selection, selection: Selection, dupli
     first = (
         f"{selection.n_kept} of {len(selection)} particles kept from {classes} of {table.files.given.name}; {by_class.n_rejected} rejected"
     )
+    rates = {"background": options.max_fdr, "mirrored references": options.max_mirror_fdr}
+    given = [f"{100 * level:g} % against {what}" for what, level in rates.items() if level is not None]
+    if given:
+        first += f", at a false-discovery rate of at most {' and '.join(given)}"
     if options.min_distance is not None:
         first += f", {duplicates} removed as duplicates within {options.min_distance:g} Å"
     lines = [f"{first}."]

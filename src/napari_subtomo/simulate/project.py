@@ -24,8 +24,10 @@ from napari_subtomo.simulate.backproject import backproject
 from napari_subtomo.simulate.densities import Volume, build_complex, gold_bead, membrane_piece, render
 from napari_subtomo.simulate.images import Slicer
 from napari_subtomo.simulate.maps import read_density
-from napari_subtomo.simulate.scene import Scene, make_scene, tilt_series
+from napari_subtomo.simulate.scene import FALSE_NAMES, STRUCTURED, Scene, make_scene, tilt_series
 from napari_subtomo.simulate.series import clean_series, patch_size, scale_and_add_noise
+
+OTHER_FOLD = 1000  # added to the seed of the densities
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,12 @@ class Densities:
     """Species by name, then what false picks show."""
 
     species: dict[str, Volume]
-    bead: Volume
-    membrane: Volume
+    false: dict[str, Volume]
 
     @property
     def all(self) -> list[Volume]:
         """In the order of `Scene.kinds`."""
-        return [*self.species.values(), self.bead, self.membrane]
+        return [*self.species.values(), *self.false.values()]
 
 
 def make_sample(directory: str | Path, seed: int = 1, reporter: Reporter | None = None, **overrides: Any) -> JobResult:
@@ -109,7 +110,7 @@ def run(options: SimulateOptions, folder: JobFolder, reporter: Reporter) -> JobR
         reporter.advance()
 
     reporter.stage("tables")
-    for name, volume in (*densities.species.items(), ("bead", densities.bead), ("membrane", densities.membrane)):
+    for name, volume in (*densities.species.items(), *((name, densities.false[name]) for name in options.structured)):
         write_mrc(folder.file(f"densities/{name}.mrc"), volume * scale, options.pixel_size)
     files.write_tables(project_, options, names, scenes)
     return _result(options, folder, names, scenes, list(densities.species), measured, time.monotonic() - started, reporter)
@@ -125,11 +126,21 @@ def make_densities(options: SimulateOptions, reporter: Reporter) -> Densities:
         power = float(np.sqrt((whole.astype(np.float64) ** 2).mean()))  # so that beads and membranes keep their contrast
         species = {}
         for path in options.map:
-            name = path.stem if path.stem not in (*species, "bead", "membrane", "empty") else f"{path.stem}_{len(species) + 1}"
+            name = path.stem if path.stem not in (*species, *FALSE_NAMES) else f"{path.stem}_{len(species) + 1}"
             species[name] = read_density(path, pixel, box, options.diameter) * np.float32(power)
             if species[name].sum() < 0:
                 reporter.warn(f"The map {path} is darker inside than outside; it should have bright protein (positive density).")
-    return Densities(species, gold_bead(box, pixel), membrane_piece(box, pixel, options.diameter))
+    bead, membrane = gold_bead(box, pixel), membrane_piece(box, pixel, options.diameter)
+    return Densities(species, dict(zip(STRUCTURED, (bead, membrane, _another_protein(options)), strict=True)))
+
+
+def _another_protein(options: SimulateOptions) -> Volume:
+    """A complex of another fold and four fifths of the size; nothing at all where none is wanted."""
+    box = options.box
+    if "protein" not in options.structured:
+        return np.zeros((box, box, box), np.float32)
+    other = build_complex(0.8 * options.diameter, options.domain_fraction, options.density_seed + OTHER_FOLD)
+    return render(np.concatenate([other.core, other.domain]), box, options.pixel_size)
 
 
 def _result(
@@ -144,7 +155,7 @@ def _result(
 ) -> JobResult:
     """What was made, in sentences and numbers."""
     made = [name for scene in scenes for name in scene.names]
-    number = {name: made.count(name) for name in (*species, "bead", "membrane", "empty")}
+    number = {name: made.count(name) for name in (*species, *(k for k in STRUCTURED if k in options.structured), "empty")}
     true = [scene.classes > 0 for scene in scenes]
     errors = np.concatenate([angular_distance(s.picked_matrices[t], s.matrices[t]) for s, t in zip(scenes, true, strict=True)])
     rms = float(np.sqrt((errors**2).mean()))

@@ -20,7 +20,8 @@ from napari_subtomo.geometry.projection import project
 from napari_subtomo.options.simulate import SimulateOptions
 
 FloatArray = npt.NDArray[np.float64]
-FALSE_NAMES = ("bead", "membrane", "empty")
+STRUCTURED = ("bead", "membrane", "protein")
+FALSE_NAMES = (*STRUCTURED, "empty")
 
 
 class Purpose(IntEnum):
@@ -49,7 +50,7 @@ class Scene:
     Attributes
     ----------
     kinds : ndarray of int, shape (n,)
-        Index of the density: species first, then bead and membrane; -1 for an empty place.
+        Index of the density: species first, then bead, membrane and another protein; -1 for an empty place.
     classes : ndarray of int, shape (n,)
         True class from 1; 0 for false picks.
     names : tuple of str
@@ -75,6 +76,14 @@ def counts(total: int, shares: Sequence[float]) -> npt.NDArray[np.int64]:
     whole: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
     whole[np.argsort(whole - exact, kind="stable")[: total - whole.sum()]] += 1
     return whole
+
+
+def structured_counts(total: int, kinds: Sequence[str]) -> list[int]:
+    """Equal numbers of the wanted kinds of structured false picks, in the order of `STRUCTURED`; the last ones take the remainder."""
+    wanted = [kind for kind in STRUCTURED if kind in kinds]
+    part, rest = divmod(total, max(len(wanted), 1))
+    many = dict.fromkeys(wanted[len(wanted) - rest :], part + 1) if rest else {}
+    return [many.get(kind, part) if kind in wanted else 0 for kind in STRUCTURED]
 
 
 def tilt_series(options: SimulateOptions, name: str, tomogram: int) -> TiltSeries:
@@ -116,8 +125,8 @@ def make_scene(options: SimulateOptions, species: Sequence[str], tomogram: int, 
     n_true = options.particles
     n_false = round(n_true * options.false_fraction / (1 - options.false_fraction))
     n_structured = round(n_false * options.structured_fraction)
-    n_kinds = len(species) + 2
-    numbers = [*counts(n_true, options.proportions or [1.0] * len(species)), n_structured // 2, n_structured - n_structured // 2]
+    n_kinds = len(species) + len(STRUCTURED)
+    numbers = [*counts(n_true, options.proportions or [1.0] * len(species)), *structured_counts(n_structured, options.structured)]
     kinds = np.repeat([*range(n_kinds), -1], [*numbers, n_false - n_structured])
     kinds = kinds[generator(options.seed, Purpose.MIX, tomogram).permutation(len(kinds))]
     names = (*species, *FALSE_NAMES)

@@ -13,6 +13,7 @@ from napari_subtomo.progress import Reporter
 from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.session import Session
 from napari_subtomo.viewer.sources import iterations
+from napari_subtomo.widgets.assessing import Assessing
 from napari_subtomo.widgets.jobdock import JobDock
 from napari_subtomo.widgets.results.classification import ClassificationView
 from napari_subtomo.widgets.showing import Stage
@@ -44,6 +45,8 @@ class ClassificationPanel(JobDock):
         """Classes and curves, and whether the overlay follows."""
         whole = QWidget()
         self.classes = ClassificationView(whole)
+        self.assessing = Assessing(self.classes, whole)
+        self.assessing.failed.connect(self.status.fail)
         self.classes.failed.connect(self.status.fail)
         self.paint = QCheckBox("Colour particles on the tomogram by class while it runs")
         self.paint.setChecked(True)
@@ -51,7 +54,7 @@ class ClassificationPanel(JobDock):
         layout = QVBoxLayout(whole)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.paint)
-        layout.addWidget(self.classes, 1)
+        layout.addWidget(self.assessing, 1)
         return whole
 
     def show_results(self, folder: Path, project: Project) -> None:
@@ -59,8 +62,10 @@ class ClassificationPanel(JobDock):
         models = iterations(folder, "model")
         if models:
             self.classes.show_job(folder, project)
+            self.assessing.show_first(folder, project)
         else:
             self.classes.clear()
+            self.assessing.clear()
 
     def _iterated(self, iteration: int) -> None:
         super()._iterated(iteration)
@@ -91,4 +96,5 @@ class ClassificationPanel(JobDock):
     def let_go(self) -> None:
         """Stop reading, too."""
         self._painter.close()
+        self.assessing.close_down()
         super().let_go()

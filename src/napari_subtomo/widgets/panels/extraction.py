@@ -45,7 +45,7 @@ class ExtractionPanel(JobDock):
         if (folder / "particles.star").is_file():
             self.montage.show_job(folder, project)
             self.checking.set_diameter(self.form.diameter.value())
-            self.checking.show_extraction(folder, project)
+            self.checking.show_first(folder, project)
         else:
             self.montage.clear()
             self.checking.clear()
