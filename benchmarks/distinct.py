@@ -82,11 +82,11 @@ def one(root: Path, particles: Path, reference: Path, changes: dict[str, Any], r
     }
 
 
-def report(results: dict[str, Any]) -> list[str]:
+def report(results: dict[str, Any], cases: list[str]) -> list[str]:
     """Counts by case as lines of a table."""
     lines = ["| case | samples | one thing: called not distinct | two things: called distinct | separation, one thing | two things |",
              "|---|---|---|---|---|---|"]  # fmt: skip
-    for case in CASES:
+    for case in cases:
         found = [pair for seed in results.get(case, {}).values() for pair in seed["pairs"]]
         if not found:
             continue
@@ -131,7 +131,7 @@ def main() -> None:
         for root, *_ in samples.values():
             shutil.rmtree(root.parent)
     if options.report:
-        print("\n".join(report(results)))
+        print("\n".join(report(results, names)))
 
 
 if __name__ == "__main__":
