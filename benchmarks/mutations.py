@@ -162,29 +162,33 @@ MUTATIONS = (
     Mutation(
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
-    Mutation("particle left out at fixed poses", "em/start.py", "+ prior - own * g)", "+ prior)", LEAVE_OUT),
+    Mutation("particle left out at fixed poses", "em/start.py", "(numerator - own * g[some])", "numerator", LEAVE_OUT),
     Mutation("law of the bound: weights of scaled particles", "em/accumulate.py", "(scale**2 * factor)", "(scale * factor)", BOUND),
     Mutation("law of the bound: noise of optics groups in sums", "em/accumulate.py", "(scale * factor)", "scale", BOUND),
-    Mutation("law of the bound: shifts of summed data", "em/accumulate.py", "turns[column] *", "turns[column].conj() *", BOUND),
+    Mutation(
+        "law of the bound: shifts of summed data",
+        "em/accumulate.py",
+        "turns[xp.asarray(column)] *",
+        "turns[xp.asarray(column)].conj() *",
+        BOUND,
+    ),
     Mutation(
         "law of the bound: weight of the consensus", "em/maximisation.py", "(num + rho * others) / (den", "(num + others) / (den", BOUND
     ),
     Mutation("law of the bound: T of the references", "em/maximisation.py", "(DELTA * regularisation * np", "(DELTA * np", BOUND),
+    Mutation("law of the bound: empty class in the likelihood", "em/posteriors.py", "np.logaddexp(real, log_fractions[-1])", "real", BOUND),
     Mutation(
-        "law of the bound: empty class in the likelihood", "em/expectation.py", "np.logaddexp(real, log_fractions[-1])", "real", BOUND
+        "probabilities: the empty class in their sum", "em/posteriors.py", "np.logaddexp(real, log_fractions[-1])", "real", PROBABILITIES
     ),
+    Mutation("probabilities: one class by correlation", "em/posteriors.py", "results.posterior[i] = 0", "pass", PROBABILITIES),
     Mutation(
-        "probabilities: the empty class in their sum", "em/expectation.py", "np.logaddexp(real, log_fractions[-1])", "real", PROBABILITIES
-    ),
-    Mutation("probabilities: one class by correlation", "em/expectation.py", "results.posterior[i] = 0", "pass", PROBABILITIES),
-    Mutation(
-        "probabilities: poses that hold the posterior", "em/expectation.py", "(mass, 0.999 * share)", "(mass, 0.99 * share)", PROBABILITIES
+        "probabilities: poses that hold the posterior", "em/posteriors.py", "(mass, 0.999 * share)", "(mass, 0.99 * share)", PROBABILITIES
     ),
     Mutation(
         "units: least noise",
         "em/engine.py",
-        "noise = np.maximum(power / np.maximum(weight, 1e-30), 1e-30)",
-        "noise = np.maximum(power / np.maximum(weight, 1e-30), 1.0)",
+        "return np.maximum(power / np.maximum(weight, 1e-30), 1e-30)",
+        "return np.maximum(power / np.maximum(weight, 1e-30), 1.0)",
         UNITS,
     ),
     Mutation(
