@@ -8,7 +8,7 @@ from helpers import em_world as world
 
 from napari_subtomo.em import engine
 from napari_subtomo.em.engine import initial_state, iterate
-from napari_subtomo.em.poses import pose_grid
+from napari_subtomo.em.poses import found_grid, global_grid, pose_grid
 from napari_subtomo.em.state import State
 from napari_subtomo.geometry.orientations import angular_distance, rotation_vectors_to_matrices
 from napari_subtomo.numerics.rotate import rotate_volume
@@ -49,38 +49,58 @@ def plain(mixed):
 # --- probabilities ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{}, {"start": "random", "shrink_to": "own", "folds": 1}, {"empty_class": False}, {"local_range": -1.0, "angular_step": 30.0}],
-)
+EVERYWHERE = {"local_range": -1.0, "angular_step": 30.0}
+RELION = {"start": "random", "shrink_to": "own", "folds": 1}
+LIKE = {
+    "local": {},
+    "as RELION": RELION,
+    "no empty class": {"empty_class": False},
+    "all orientations": EVERYWHERE,
+    "stored": {"align": False},
+}
+
+
+@pytest.mark.parametrize("changed", LIKE.values(), ids=LIKE)
 def test_posteriors_are_probabilities_in_every_iteration(mixed, monkeypatch, changed):
-    """Over classes and the empty one; of the poses that are kept too, but for the thousandth that is not."""
+    """Over the classes and the empty one, whichever way they were found."""
     seen = []
 
-    def listening(step, *rest):
-        found, results = search(step, *rest)
-        seen.append((step, found, results))
-        return found, results
+    def listening(setup, state, step, results, *rest):
+        seen.append((step, results))
+        return next_state(setup, state, step, results, *rest)
+
+    next_state = engine._next_state
+    monkeypatch.setattr(engine, "_next_state", listening)
+    _, classes = run(world.setup(mixed, **OPTIONS | changed))
+    assert [step.cross_correlation for step, _ in seen] == [True, False, False, False, False]
+    for step, results in seen:
+        assert results.posterior.min() >= 0
+        np.testing.assert_allclose(results.posterior.sum(1), 1, atol=1e-12)
+        assert changed.get("empty_class", True) or not results.posterior[:, -1].any()
+        assert np.exp(step.model.log_fractions).sum() == pytest.approx(1)
+        if step.cross_correlation:
+            assert set(results.posterior.ravel()) == {0.0, 1.0}
+    assert all(c.fractions.sum() == pytest.approx(1) and c.fractions.min() >= 0 for c in classes)
+
+
+@pytest.mark.parametrize("changed", [{}, RELION, {"empty_class": False}])
+def test_the_poses_that_make_maps_hold_the_posteriors_but_for_a_thousandth(mixed, monkeypatch, changed):
+    seen = []
+
+    def listening(*given):
+        seen.append(search(*given))
+        return seen[-1]
 
     search = engine.search
     monkeypatch.setattr(engine, "search", listening)
-    _, classes = run(world.setup(mixed, **OPTIONS | changed))
-    assert [step.cross_correlation for step, *_ in seen] == [True, False, False, False, False]
-    empty = changed.get("empty_class", True)
-    for step, found, results in seen:
-        assert results.posterior.min() >= 0
-        np.testing.assert_allclose(results.posterior.sum(1), 1, atol=1e-12)
-        assert empty or not results.posterior[:, -1].any()
+    run(world.setup(mixed, **OPTIONS | changed))
+    assert len(seen) == OPTIONS["iterations"]
+    for found, results in seen:
         real = results.posterior[:, :-1]
         for row, poses in enumerate(found):
             kept = np.bincount(poses.klass, poses.score, real.shape[1])
             assert poses.score.min() >= 0 and np.all(kept <= real[row] + 1e-5)
             assert kept.sum() >= 0.999 * real[row].sum() - 1e-5
-        assert np.exp(step.model.log_fractions).sum() == pytest.approx(1)
-        if step.cross_correlation:
-            assert set(results.posterior.ravel()) == {0.0, 1.0}
-    assert not changed or len({len(results.posterior[0]) for *_, results in seen}) <= 2
-    assert all(c.fractions.sum() == pytest.approx(1) and c.fractions.min() >= 0 for c in classes)
 
 
 # --- grey scale ---------------------------------------------------------------------------------------------------------------
@@ -168,15 +188,24 @@ def in_another_frame(made, turn, rotate, monkeypatch, **options):
     mask = ellipsoid(made.n, turn)
     setup = replace(setup, references=setup.references * mask, maximiser=replace(setup.maximiser, mask=mask))
 
-    def grid(*rest):
-        """About a frame R Qᵀ the pose dR is Q dR Qᵀ, and the shift t is Q t; about the tomogram's own they are dR Qᵀ and t."""
-        poses = pose_grid(*rest)
-        if setup.options.local_range < 0:
-            return replace(poses, rotations=poses.rotations @ turn.T)
-        return replace(poses, rotations=turn @ poses.rotations @ turn.T, shifts=poses.shifts @ turn.T)
+    def about_frames(make):
+        """A grid about frames R Qᵀ instead of R: the pose dR is Q dR Qᵀ there, and the shift t is Q t."""
+
+        def grid(*rest):
+            poses = make(*rest)
+            return replace(poses, rotations=turn @ poses.rotations @ turn.T, shifts=poses.shifts @ turn.T)
+
+        return grid
+
+    def everywhere(*rest):
+        """All orientations, in the frame of the box."""
+        poses = global_grid(*rest)
+        return replace(poses, rotations=poses.rotations @ turn.T)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "pose_grid", grid)
+        patch.setattr(engine, "pose_grid", about_frames(pose_grid))
+        patch.setattr(engine, "found_grid", about_frames(found_grid))
+        patch.setattr(engine, "global_grid", everywhere)
         return run(setup)
 
 
@@ -201,7 +230,7 @@ QUARTER = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]) @ np.diag([-1.0, -1, 1])
 OBLIQUE = rotation_vectors_to_matrices(np.array([[25.0, 50.0, -40.0]]))[0]
 
 
-@pytest.mark.parametrize("changed", [{}, {"local_range": -1.0, "angular_step": 30.0, "iterations": 3}], ids=["local", "all orientations"])
+@pytest.mark.parametrize("changed", [{}, EVERYWHERE | {"iterations": 3, "global_iterations": 1}], ids=["local", "all orientations"])
 def test_quarter_turns_of_reference_mask_and_orientations_turn_the_result(framed, monkeypatch, changed):
     """The lattice turns into itself: nothing but single precision rounds otherwise."""
     for labels, angles, offset, maps in compared(framed, QUARTER, permuted, monkeypatch, **changed):
