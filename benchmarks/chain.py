@@ -20,7 +20,7 @@ MIN_DISTANCE = 100
 CLASSIFY = (
     "--optimisation-set Extract/job002/optimisation_set.star --reference Reconstruct/job003/merged.mrc --classes 3 --iterations 15 "
     "--mask-diameter 380 --initial-lowpass 60 --symmetry C1 --angular-step 7.5 --local-range 15 --offset-range 3 --offset-step 1 "
-    "--threads 2"
+    "--no-stop-when-converged --threads 2"
 )
 #: parts of the package that results depend on
 COMPUTING = (

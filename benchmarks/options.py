@@ -35,8 +35,8 @@ SHARED = {
     "angular_step": 7.5,
     "offset_range": 2.0,
     "offset_step": 1.0,
-    "mask_particles": False,
     "fixed_sampling": True,
+    "mask_particles": False,
 }
 
 

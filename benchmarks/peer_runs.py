@@ -40,6 +40,7 @@ RELION_WORDS = (
 OWN_WORDS = (
     f"classify --particles {PARTICLES} --reference {REFERENCE} --classes {CLASSES} --iterations {{iterations}} --mask-diameter 380 "
     "--initial-lowpass 60 --symmetry C1 --angular-step 3.75 --local-range 10 --offset-range 2 --offset-step 0.5 --fixed-sampling "
+    "--no-stop-when-converged "
     f"--device cpu --threads {THREADS} --seed {SEED}"
 )
 

@@ -16,7 +16,7 @@ from napari_subtomo.geometry.orientations import matrix_to_euler
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.class3d import complete_iterations
 from napari_subtomo.io.mrc import write_mrc
-from napari_subtomo.io.particles import read_particles
+from napari_subtomo.io.particles import read_particles, write_particles
 from napari_subtomo.io.star import read_star
 from napari_subtomo.jobs.record import read_record
 from napari_subtomo.jobs.runner import run_job
@@ -30,6 +30,10 @@ class Listener(Silent):
     def __init__(self) -> None:
         self.messages: list[str] = []
         self.events: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -110,7 +114,7 @@ def test_a_focus_mask_from_a_file_and_one_beside_the_particle(project: Path, wor
     focus[:] = 0
     focus[0, 0, 0] = 1
     write_mrc(project / "corner.mrc", focus, PIXEL)
-    with pytest.raises(InputError, match=r"Expected a focus mask that meets the mask of the references, found none in .*corner.mrc"):
+    with pytest.raises(InputError, match=r"Expected a focus mask that meets the mask of the references, found none in .*corner\.mrc"):
         em_files.classify(project, world, "Class3D/corner", focus_mask=project / "corner.mrc")
 
 
@@ -141,6 +145,14 @@ def test_centres_of_priors_are_the_columns_or_the_input_angles(project: Path, wo
     assert found is not None and found.tilt[3] == pytest.approx(angles[3, 1]) and set(np.delete(found.tilt, 3)) == {90.0}
     np.testing.assert_allclose(found.psi, angles[:, 2])
     assert angle_priors(em_files.options_for(project, world), particles, order) is None
+
+
+def test_filaments_are_said_to_be_classified_as_single_particles(project: Path, world: World) -> None:
+    particles = read_particles(project / "particles.star")
+    write_particles(project / "tubes.star", particles.with_columns({r.HELICAL_TUBE_ID: np.ones(len(particles), np.int64)}))
+    listener = Listener()
+    em_files.classify(project, world, "Class3D/tubes", listener, particles=project / "tubes.star", iterations=1, align=False)
+    assert "rlnHelicalTubeID" in listener.warnings[0] and "not supported" in listener.warnings[0]
 
 
 def test_widths_of_priors_are_in_the_model(project: Path, world: World) -> None:

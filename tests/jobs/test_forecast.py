@@ -142,6 +142,7 @@ def test_sizes_of_iterations_are_those_of_the_engine() -> None:
     everywhere = pose_grid(15.0, -1, 1.0, 3.0, rng)
     assert poses(classify(fixed_sampling=True, angular_step=15.0, local_range=-1.0), 10, 48, 10.0)[0] == len(everywhere.rotations)
     assert poses(classify(align=False), 10, 48, 10.0) == (1, 1)
+    assert poses(classify(relax_symmetry="C6"), 10, 48, 10.0)[0] == 6 * poses(classify(), 10, 48, 10.0)[0]
     for align, grid in ((True, PaddedGrid(48)), (False, PaddedGrid(48, 1, exact=True))):
         for shell in (11, 15, 22):
             assert grid_nodes(classify(align=align), 48, shell) == grid.up_to(shell).nodes
@@ -166,6 +167,8 @@ def test_iterations_begin_with_one_class_and_climb_to_the_known_resolution() -> 
     assert [step.classes for step in steps] == [1] * 5 + [3] * 10
     assert steps[0].voxels == half_sphere(8.5)
     assert steps[-1].voxels == half_sphere(12.5)  # 480 / 42.7 + 1
+    whole = iterations(classify(iterations=15, map_limit=0.0), 228, 48, 10.0, KNOWN.last_resolution)
+    assert {step.map_voxels for step in whole} == {half_sphere(23.5)} and [step.voxels for step in whole] == [step.voxels for step in steps]
     limited = iterations(classify(iterations=15, highres_limit=50.0), 228, 48, 10.0, KNOWN.last_resolution)
     assert limited[-1].voxels == half_sphere(10.5)
 

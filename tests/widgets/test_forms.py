@@ -10,7 +10,7 @@ import pytest
 from napari_subtomo.errors import OptionError
 from napari_subtomo.jobs.registry import JOBS
 from napari_subtomo.jobs.suggestions import Suggestion
-from napari_subtomo.options.classify import ClassifyOptions
+from napari_subtomo.options.classify import RELION, ClassifyOptions
 from napari_subtomo.options.extract import ExtractOptions
 from napari_subtomo.options.select import SelectOptions
 from napari_subtomo.widgets.forms import OptionForm
@@ -32,7 +32,27 @@ def test_every_field_of_a_job_has_a_widget_with_help_and_its_flag(qtbot: Any, na
 def test_tabs_are_the_groups_of_the_model(qtbot: Any) -> None:
     form = OptionForm(ClassifyOptions)
     qtbot.addWidget(form)
-    assert [form.tabText(i) for i in range(form.count())] == ["I/O", "Reference", "CTF", "Optimisation", "Sampling", "Compute"]
+    assert [form.tabText(i) for i in range(form.count())] == ["I/O", "Reference", "CTF", "Optimisation", "Sampling", "Advanced", "Compute"]
+
+
+def test_a_preset_shows_what_it_sets_and_what_is_entered_beside_it_wins(qtbot: Any, tmp_path: Path) -> None:
+    form = OptionForm(ClassifyOptions)
+    qtbot.addWidget(form)
+    form.set_values({"particles": tmp_path / "p.star", "reference": tmp_path / "r.mrc", "mask_diameter": 380.0}, touched=True)
+    form.widgets["preset"].value = "relion"
+    assert {name: getattr(form.options(), name) for name in RELION} == dict(RELION)
+    assert form.widgets["shrink_to"].value == "own" and form.widgets["empty_class"].value is False
+    form.widgets["shrink_to"].value = "consensus"  # its default
+    form.widgets["empty_class"].value = True
+    found = form.options()
+    assert {name: getattr(found, name) for name in RELION} == {**RELION, "shrink_to": "consensus", "empty_class": True}
+    other = OptionForm(ClassifyOptions)
+    qtbot.addWidget(other)
+    other.show_all(found.model_dump(exclude_unset=True))
+    assert other.values()["folds"] == 1 and other.values()["shrink_to"] == "consensus"
+    form.widgets["preset"].value = "default"
+    plain = form.options()
+    assert all(getattr(plain, name) == ClassifyOptions.model_fields[name].default for name in RELION)
 
 
 def test_an_untouched_form_gives_the_defaults(qtbot: Any, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.em.accumulate import map_sums, mean_noise, shell_sums
 from napari_subtomo.em.assignment import assigned
-from napari_subtomo.em.constraints import constrained
+from napari_subtomo.em.constraints import composed, constrained
 from napari_subtomo.em.convergence import followed, reason
 from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
 from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS, Held, in_frames, next_frames, searches_everywhere
@@ -153,6 +153,8 @@ def initial_state(setup: Setup) -> State:
         temperature = noise_temperature(setup.prepared, setup.particles, noise, envelope, max(lattice.last_shell // 2, 1), o.seed)
     maps = np.repeat(setup.references[None], setup.folds, axis=0)
     classes = maps.shape[1]
+    if setup.focus is not None and classes > 1:
+        maps = composed(maps, maps.mean(1), setup.focus)
     empty = 0.2 if o.empty_class else 0.0
     with np.errstate(divide="ignore"):
         log_fractions = np.log(np.append(np.full(classes, (1 - empty) / classes), empty))

@@ -24,7 +24,7 @@ from napari_subtomo.io.maps import UNSET, misfit, read_fitting, read_map
 from napari_subtomo.io.optimisation import user_path
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
-from napari_subtomo.io.relion import ANGLE_PSI_PRIOR, ANGLE_TILT_PRIOR, COORDINATES, REFERENCE_IMAGE
+from napari_subtomo.io.relion import ANGLE_PSI_PRIOR, ANGLE_TILT_PRIOR, COORDINATES, HELICAL_TUBE_ID, REFERENCE_IMAGE
 from napari_subtomo.io.resolution import resolution_of
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
@@ -146,6 +146,11 @@ def set_up(
     """
     if len(particles) == 0:
         raise InputError(f"Expected at least one particle, found none in {particles.path}; extract particles first.")
+    if particles.has(HELICAL_TUBE_ID):
+        reporter.warn(
+            f"The particles are pieces of filaments ({HELICAL_TUBE_ID}): helical symmetry and priors along filaments are not supported; "
+            "they are classified as single particles."
+        )
     device = resolve_device(options.device)
     other_weights = not options.ctf_correction or options.ignore_ctf_until_first_peak
     source = open_subtomograms(particles, project, tomograms, scratch, with_multiplicity=other_weights, reporter=reporter)

@@ -7,6 +7,7 @@ local searches; here they multiply the local search's own prior.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 CUT = 3.0  # sigma
-CHUNK = 256  # particles whose priors are summed at once
+VALUES = 1_000_000  # pairs of particle and rotation that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,7 @@ class RotationPrior:
         count = len(frames)
         blank = cls(priors, frames, poses.rotations[:, :, 2], poses.rotation_log_prior, np.zeros(count), np.zeros(count, bool))
         norm, whole = np.empty(count), np.empty(count, bool)
-        for start in range(0, count, CHUNK):
-            ids = np.arange(start, min(start + CHUNK, count))
+        for ids in _chunks(np.arange(count), len(poses.rotations)):
             log, inside = blank._terms(ids, slice(None))
             whole[ids] = ~inside.any(1)
             norm[ids] = np.logaddexp.reduce(np.where(inside | whole[ids, None], log, -np.inf), axis=1)
@@ -108,12 +108,18 @@ class RotationPrior:
         return log, inside
 
 
+def _chunks(ids: IntArray, rotations: int) -> Iterator[IntArray]:
+    """Particles in pieces that fit `VALUES`."""
+    size = max(1, VALUES // max(rotations, 1))
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
 def restricted(poses: PoseGrid, priors: AnglePriors) -> PoseGrid:
     """The rotations of a global grid that any particle may take: priors shared by all, as those of picks are, leave few."""
-    centres, ids = np.unique(np.round(np.stack([priors.tilt, priors.psi], 1), 3), axis=0, return_index=True)
+    _, ids = np.unique(np.round(np.stack([priors.tilt, priors.psi], 1), 3), axis=0, return_index=True)
     axes, kept = poses.rotations[:, :, 2], np.zeros(len(poses.rotations), bool)
-    for start in range(0, len(centres), CHUNK):
-        chunk = ids[start : start + CHUNK]
+    for chunk in _chunks(ids, len(axes)):
         kept |= np.all([np.abs(d) <= CUT for d in priors.deviations(chunk, axes[None])], axis=0).any(0)
     if not kept.any() or kept.all():
         return poses

@@ -48,6 +48,9 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
         return _same_for_all(state, o.classes)
     voxels = lattice.prefix(state.last_shell)
     g, h = _aligned(setup, state, kept, voxels, reporter)
+    if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
+        scale = state.scales[kept].astype(np.float32)[:, None]
+        g, h = g * scale, h * scale**2
     if setup.focus is not None:
         g = focused_data(g, h, lattice, setup.focus)
     optics, shell = setup.particles.optics[kept], lattice.shell[:voxels]

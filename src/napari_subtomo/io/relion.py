@@ -99,6 +99,7 @@ ANGLES = (ANGLE_ROT, ANGLE_TILT, ANGLE_PSI)
 ANGLE_ROT_PRIOR = "rlnAngleRotPrior"
 ANGLE_TILT_PRIOR = "rlnAngleTiltPrior"
 ANGLE_PSI_PRIOR = "rlnAnglePsiPrior"
+HELICAL_TUBE_ID = "rlnHelicalTubeID"  # filament that a particle was cut from
 ANGLE_PRIORS = (ANGLE_ROT_PRIOR, ANGLE_TILT_PRIOR, ANGLE_PSI_PRIOR)
 SUBTOMOGRAM_ROT = "rlnTomoSubtomogramRot"
 SUBTOMOGRAM_TILT = "rlnTomoSubtomogramTilt"
