@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import em_world as world
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from napari_subtomo.em import memory
+from napari_subtomo.em import classify, engine, expectation, memory
 from napari_subtomo.em.memory import needs, streams, where_held
 from napari_subtomo.errors import OptionError
+from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.numerics import backend
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Silent
@@ -104,3 +107,33 @@ def test_limits_of_containers_count(tmp_path, version):
     assert min(backend._left_in_groups(str(tmp_path / "cgroup"), str(tmp_path / "own"))) == 8000 - 5000 + 1500
     assert backend._left_in_groups(str(tmp_path / "none"), str(tmp_path / "own")) == []
     assert backend._left_in_groups(str(tmp_path / "cgroup"), str(tmp_path / "none")) == []
+
+
+def test_no_more_threads_work_than_were_asked_for(monkeypatch, tmp_path):
+    """BLAS, which takes all processors unless told otherwise, gets one thread wherever there are threads of our own."""
+    seen = {}
+
+    def counted(name, result):
+        def called(*arguments, **named):
+            seen[name] = {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+            return result(*arguments)
+
+        return called
+
+    def iterations_of(folds):
+        small = world.simulate(n=16, count=6, snr=1.0, species=1, seed=4)
+        setup = world.setup(small, iterations=1, offset_range=1.0, folds=folds, threads=2)
+        monkeypatch.setattr(classify, "resolve_inputs", lambda *_: ((), None, None))
+        monkeypatch.setattr(classify, "input_paths", lambda *_: (None, None, None))
+        monkeypatch.setattr(classify, "write_iteration", lambda *_: None)
+        monkeypatch.setattr(classify, "set_up", counted("set_up", lambda *_: setup))
+        monkeypatch.setattr(classify, "initial_state", counted("start", engine.initial_state))
+        monkeypatch.setattr(engine, "search", counted("search", expectation.search))
+        with threadpool_limits(limits=3, user_api="blas"):
+            classify.run(setup.options, JobFolder(Project(tmp_path), tmp_path / f"job{folds}"), Silent())
+        return dict(seen)
+
+    (tmp_path / "job2").mkdir()
+    (tmp_path / "job1").mkdir()
+    assert iterations_of(2) == {"set_up": {1}, "start": {1}, "search": {1}}
+    assert iterations_of(1) == {"set_up": {1}, "start": {1}, "search": {2}}

@@ -102,9 +102,9 @@ def test_a_gpu_saves_the_time_of_the_products_only() -> None:
 def test_too_little_memory_or_disk_is_said_with_what_to_do() -> None:
     roomy = forecast("classify", classify(), KNOWN, MEASURED)
     assert roomy is not None and roomy.fits and "Only" not in roomy.sentence
-    tight = forecast("classify", classify(), replace(KNOWN, free_memory=10**9), MEASURED)
+    tight = forecast("classify", classify(), replace(KNOWN, free_memory=4 * 10**8), MEASURED)
     assert tight is not None and not tight.fits
-    assert "Only 1.0 GB of memory are free: use a larger binning, fewer classes" in tight.sentence
+    assert "Only 400 MB of memory are free: use a larger binning, fewer classes" in tight.sentence
     full = forecast("extract", ExtractOptions(box_size=48), replace(KNOWN, free_disk=10**7), MEASURED)
     assert full is not None and not full.fits and full.sentence.endswith("Only 10 MB are free on the disk.")
 

@@ -87,6 +87,7 @@ _ALL = (
         *("classify", "em.classify", "ClassifyOptions", "Class3D", "sort particles into 3D classes"),
         options="classify",
         resumes=True,
+        free=("device", "threads", "preread", "scratch_dir"),
         extends="iterations",
     ),
     _spec("select", "select", "SelectOptions", "Select", "keep the particles of chosen classes"),
