@@ -23,7 +23,8 @@ ROOM = 0.8  # share of the free memory that a job may count on
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
-_SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
+_SIGNIFICANT = 45  # pairs of class and rotation that hold a particle's posterior where it is broad
+_MORE = 0.7  # what a further thread adds: threads are seldom at their fullest at once
 _REMEMBERED = 5000  # poses of a particle within reach of its best
 
 
@@ -124,7 +125,7 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
     sums = 12.0 * rows * step.map_voxels
     summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
-    inserting = max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step))))
+    inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
     insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (POINT_BYTES + VALUE_BYTES * references)
     together = in_block(step.shifts * 8 * (step.voxels + classes), n, step)
     shells = threads * together * (44 * lattice_voxels(box) + (POINT_BYTES + 16 * classes) * step.voxels)
