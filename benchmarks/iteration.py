@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from napari_subtomo.em import accumulate, engine, expectation, inputs, report
-from napari_subtomo.em.shifts import shift_basis
+from napari_subtomo.em.basis import shift_basis
 from napari_subtomo.em.state import State, read_state
 from napari_subtomo.io.class3d import complete_iterations
 from napari_subtomo.io.optimisation import resolve_inputs

@@ -58,6 +58,12 @@ BRUTE_FORCE = ("tests/em/test_expectation.py",)
 LEAVE_OUT = ("tests/em/test_leave_out.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
+BOUND = ("tests/em/test_bound.py",)
+PROBABILITIES = ("tests/em/test_laws.py::test_posteriors_are_probabilities_in_every_iteration",)
+UNITS = ("tests/em/test_laws.py::test_grey_scale_and_weights_have_no_unit",)
+THREADS = ("tests/em/test_laws.py::test_the_number_of_threads_does_not_change_a_bit",)
+COMMON_TURN = ("tests/em/test_laws.py::test_quarter_turns_of_reference_mask_and_orientations_turn_the_result",)
+ROWS = ("tests/em/test_order.py",)
 EXTRACTION = ("tests/extract/test_geometry.py", "tests/extract/test_statistics.py")
 PROJECTION = ("tests/geometry/test_projection.py",)
 AVERAGE = ("tests/reconstruct/test_sums.py",)
@@ -85,7 +91,7 @@ MUTATIONS = (
     Mutation("sign of the origin read by the engine", "em/inputs.py", "-particles.origins[order]", "particles.origins[order]", JOB),
     Mutation("sign of the origin written by the engine", "em/report.py", "-new.offsets[back]", "new.offsets[back]", JOB),
     Mutation("sign of the input offset's phase", "em/prepare.py", "np.exp(2j * np.pi * (points", "np.exp(-2j * np.pi * (points", JOB),
-    Mutation("sign of the shifts searched", "em/shifts.py", "(2 * np.pi / n * shifts)", "(-2 * np.pi / n * shifts)", BRUTE_FORCE),
+    Mutation("sign of the shifts searched", "em/basis.py", "(2 * np.pi / n * shifts)", "(-2 * np.pi / n * shifts)", BRUTE_FORCE),
     Mutation("sign of the origin in averages", "reconstruct/sums.py", "xp.exp((-2j * np.pi / n)", "xp.exp((2j * np.pi / n)", AVERAGE),
     Mutation("mirrored voxels of a plane not conjugated", "numerics/planes.py", "xp.float32(-1), xp.float32(1)", "1, 1", PLANES),
     Mutation(
@@ -157,6 +163,67 @@ MUTATIONS = (
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
     Mutation("particle left out at fixed poses", "em/start.py", "+ prior - own * g)", "+ prior)", LEAVE_OUT),
+    Mutation("law of the bound: weights of scaled particles", "em/accumulate.py", "(scale**2 * factor)", "(scale * factor)", BOUND),
+    Mutation("law of the bound: noise of optics groups in sums", "em/accumulate.py", "(scale * factor)", "scale", BOUND),
+    Mutation("law of the bound: shifts of summed data", "em/accumulate.py", "turns[column] *", "turns[column].conj() *", BOUND),
+    Mutation(
+        "law of the bound: weight of the consensus", "em/maximisation.py", "(num + rho * others) / (den", "(num + others) / (den", BOUND
+    ),
+    Mutation("law of the bound: T of the references", "em/maximisation.py", "(DELTA * regularisation * np", "(DELTA * np", BOUND),
+    Mutation(
+        "law of the bound: empty class in the likelihood", "em/expectation.py", "np.logaddexp(real, log_fractions[-1])", "real", BOUND
+    ),
+    Mutation(
+        "probabilities: the empty class in their sum", "em/expectation.py", "np.logaddexp(real, log_fractions[-1])", "real", PROBABILITIES
+    ),
+    Mutation("probabilities: one class by correlation", "em/expectation.py", "results.posterior[i] = 0", "pass", PROBABILITIES),
+    Mutation(
+        "probabilities: poses that hold the posterior", "em/expectation.py", "(mass, 0.999 * share)", "(mass, 0.99 * share)", PROBABILITIES
+    ),
+    Mutation(
+        "units: least noise",
+        "em/engine.py",
+        "noise = np.maximum(power / np.maximum(weight, 1e-30), 1e-30)",
+        "noise = np.maximum(power / np.maximum(weight, 1e-30), 1.0)",
+        UNITS,
+    ),
+    Mutation(
+        "units: correlation normalised",
+        "em/expectation.py",
+        "cross / xp.sqrt(xp.maximum(energy, 1e-20))",
+        "cross / xp.maximum(energy, 1e-20)",
+        UNITS,
+    ),
+    Mutation(
+        "units: least weight of a map", "em/maximisation.py", "self.spread(FLOOR * mean) + 1e-20", "self.spread(FLOOR * mean) + 1e-2", UNITS
+    ),
+    Mutation("threads: chunks by their number", "em/accumulate.py", "// SCATTER_PARTS", "// threads", THREADS),
+    Mutation("order: equal places in two tomograms", "em/inputs.py", "    keys.insert(0, np.unique(", "    (0, np.unique(", ROWS),
+    Mutation("order: groups as they come in the file", "em/inputs.py", "group[source.tomograms[order]]", "source.tomograms[order]", ROWS),
+    Mutation(
+        "common turn: offsets in the particle's frame",
+        "em/engine.py",
+        'total = np.einsum("nij,nj->ni"',
+        'total = np.einsum("nji,nj->ni"',
+        COMMON_TURN,
+    ),
+    Mutation(
+        "common turn: mask of the references",
+        "em/maximisation.py",
+        "np.where(self.inside, transform, 0)) * self.mask",
+        "np.where(self.inside, transform, 0)) * self.mask.T",
+        COMMON_TURN,
+    ),
+    Mutation(
+        "common turn: mates on the plane k_x = 0",
+        "numerics/rotate.py",
+        "out[:, :, plane] = sums[:, :, plane] + (",
+        "out[:, :, plane] = 2 * sums[:, :, plane] + 0 * (",
+        COMMON_TURN,
+    ),
+    Mutation(
+        "common turn: half a plane of the lattice", "em/lattice.py", "((x == 0) & (y > 0))", "((x == 0) & (y >= 0) & (z > 0))", COMMON_TURN
+    ),
 )
 
 

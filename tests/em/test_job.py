@@ -199,7 +199,7 @@ def test_size_of_blocks_and_number_of_threads(
 ) -> None:
     monkeypatch.setattr("napari_subtomo.em.expectation.BLOCK_BYTES", 1)
     monkeypatch.setattr("napari_subtomo.em.expectation.REFERENCE_BYTES", 1)
-    monkeypatch.setattr("napari_subtomo.em.accumulate.SCATTER_VALUES", 50_000)
+    monkeypatch.setattr("napari_subtomo.em.accumulate.scatter_points", lambda nodes, columns: 20_000)
     folder, _ = em_files.classify(project, world, f"Class3D/{tmp_path.name}", threads=1, iterations=LAST)
     np.testing.assert_array_equal(particles(folder).class_numbers, particles(plain).class_numbers)
     np.testing.assert_allclose(particles(folder).origins, particles(plain).origins, atol=0.02)

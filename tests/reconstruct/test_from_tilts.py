@@ -21,7 +21,7 @@ from napari_subtomo.io.particles import read_particles, write_particles
 from napari_subtomo.io.star import StarBlock, write_star
 from napari_subtomo.io.tomograms import read_tomograms
 from napari_subtomo.numerics.masks import radius_grid
-from napari_subtomo.reconstruct import from_tilts
+from napari_subtomo.reconstruct import from_tilts, gridded
 from napari_subtomo.reconstruct.gridded import taper
 from napari_subtomo.tilts.images import TiltImages
 
@@ -60,7 +60,7 @@ def test_the_map_is_the_density_in_its_place_hand_and_scale(hard: AverageWorld, 
     assert set(result.outputs) == {"merged", "half1", "half2", "fsc", "fsc_plot"}
 
 
-def test_symmetry_averages_over_the_mates_and_leaves_the_scale(tmp_path: Path) -> None:
+def test_symmetry_averages_over_the_mates_and_leaves_the_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = np.array([[45, 10, 20, 1.2], [20, -30, 45, 1.0], [10, 50, -25, 0.8]])
     points = np.concatenate([np.column_stack([part[:, :3] @ m.T, part[:, 3]]) for m in symmetry_matrices("C3")])
     world = filled(tmp_path, points=points)
@@ -73,6 +73,10 @@ def test_symmetry_averages_over_the_mates_and_leaves_the_scale(tmp_path: Path) -
     )
     assert with_symmetry[0] > 0.995 and abs(with_symmetry[1] - 1) < 0.05
     assert with_symmetry[0] > without[0] + 0.01 and with_symmetry[0] > wrong[0] + 0.3
+    envelope = gridded._envelope
+    monkeypatch.setattr(gridded, "_envelope", lambda n, symmetry: envelope(n, symmetry[:1]))
+    files = world.average("Reconstruct/relion", source="tilts", box_size=48, crop_size=32, symmetry="C3").outputs
+    assert against(read_mrc(files["half1"]), truth)[1] < with_symmetry[1] - 0.05  # mates are read from between the nodes
 
 
 def test_a_wiener_constant_weakens_the_map(hard: AverageWorld) -> None:

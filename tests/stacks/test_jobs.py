@@ -150,6 +150,19 @@ def test_opposite_tilt_angles_give_the_map_itself_so_images_cannot_tell_the_hand
     assert band_correlation(volume, mirrored(read_mrc(ribosomes / "Rec/merged.mrc"))) > 0.99
 
 
+def test_the_hand_of_the_defocus_gradient_cannot_be_told_at_this_resolution(ribosomes: Path) -> None:
+    project = Project(ribosomes)
+    particles, tomograms = read_particles(ribosomes / f"{STEM}.star"), read_tomograms(ribosomes / f"{STEM}_tomograms.star", project)
+    theirs = mirrored(read_mrc(ribosomes / "warptools_test_box-32_angpix-12_reconstruct.mrc"))
+    found = []
+    for hand in (-1.0, 0.0, 1.0):
+        source = open_subtomograms(particles, project, tomograms)
+        source = replace(source, tilts=tuple(replace(t, tomogram=replace(t.tomogram, hand=hand)) for t in source.tilts))
+        sums = average(source, particles.angles, particles.origins / 12.0, np.zeros(40))
+        found.append(band_correlation(solve(sums[0], np.eye(3)[None]), theirs))
+    assert min(found) > 0.84 and max(found) - min(found) < 0.001
+
+
 def halo(volume: np.ndarray) -> float:
     """The lowest mean of a shell in real space, in units of the mean of the particle's middle."""
     radius = shells(32)

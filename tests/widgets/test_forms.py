@@ -105,3 +105,20 @@ def test_the_options_of_a_job_take_the_place_of_all_that_was_filled_in(qtbot: An
     form.prefill({"particles": tmp_path / "p.star", "tomograms": tmp_path / "t.star", "binning": 4.0})
     form.show_all({"optimisation_set": tmp_path / "o.star", "box_size": 32})
     assert form.options() == ExtractOptions(optimisation_set=tmp_path / "o.star", box_size=32)
+
+
+def test_a_number_that_a_job_needs_is_given_by_the_job_that_is_shown(qtbot: Any, tmp_path: Path) -> None:
+    form = OptionForm(ClassifyOptions)
+    qtbot.addWidget(form)
+    values = {"particles": tmp_path / "p.star", "reference": tmp_path / "r.mrc", "mask_diameter": 380.0}
+    form.show_all(values)
+    assert form.options() == ClassifyOptions(**values)
+
+
+def test_values_that_nobody_typed_are_said_once_they_are_all_there(qtbot: Any) -> None:
+    form = OptionForm(ExtractOptions)
+    qtbot.addWidget(form)
+    heard: list[dict[str, Any]] = []
+    form.filled.connect(lambda: heard.append(form.values()))
+    form.set_values({"box_size": 32, "binning": 2.0}, touched=True)
+    assert len(heard) == 1 and heard[0]["box_size"] == 32 and heard[0]["binning"] == 2.0

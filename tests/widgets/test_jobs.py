@@ -28,7 +28,7 @@ from napari_subtomo.viewer import settings as preferences
 from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.load import load_session
 from napari_subtomo.viewer.view import open_session, view_of
-from napari_subtomo.widgets import jobdock
+from napari_subtomo.widgets import jobdock, jobform
 from napari_subtomo.widgets.panels.average import AveragePanel
 from napari_subtomo.widgets.panels.classification import ClassificationPanel
 from napari_subtomo.widgets.panels.extraction import ExtractionPanel
@@ -75,6 +75,38 @@ def test_files_of_the_window_are_filled_in_with_suggestions(qtbot: Any, copy: Pa
     assert form.widgets["box_size"].value >= 1.5 * dock.form.diameter.value() / 10  # 10 Å pixels
     assert "Å" in form.widgets["box_size"].native.toolTip().splitlines()[-1]
     assert "memory" in dock.form.needs.text()
+
+
+def test_the_forecast_is_that_of_the_values_in_the_form_whoever_put_them_there(qtbot: Any, copy: Path) -> None:
+    dock = ExtractionPanel(opened(copy))
+    qtbot.addWidget(dock)
+    with qtbot.waitSignal(dock.form.known, timeout=20 * SECOND):
+        pass
+    form, needs = dock.form.form, dock.form.needs
+    before = needs.text()
+    form.set_values({"box_size": 512}, touched=True)
+    filled = needs.text()
+    assert "memory" in filled and filled != before
+    form.widgets["box_size"].value = 32
+    form.widgets["box_size"].value = 512
+    assert needs.text() == filled
+
+
+def test_a_job_that_is_shown_keeps_its_options_and_has_a_forecast_of_its_own(qtbot: Any, copy: Path) -> None:
+    extract(copy, box=28)
+    dock = ExtractionPanel(opened(copy))
+    qtbot.addWidget(dock)
+    with qtbot.waitSignal(dock.form.known, timeout=20 * SECOND):
+        pass
+    assert dock.form.form.widgets["box_size"].value != 28  # what is suggested
+    dock.form._settled.start()  # what fills in suggestions, on its way
+    with qtbot.waitSignal(dock.form.known, timeout=20 * SECOND):
+        dock.follow(copy / "Extract" / "job001")
+    qtbot.wait(2 * jobform.SETTLE)
+    assert dock.form.form.widgets["box_size"].value == 28
+    shown = dock.form.needs.text()
+    dock.form._forecast()
+    assert "memory" in shown and dock.form.needs.text() == shown
 
 
 def test_a_dock_runs_its_job_and_the_next_dock_gets_the_particles(qtbot: Any, copy: Path, where: str) -> None:

@@ -117,6 +117,10 @@ class Classes:
         Å, RELION's rms.
     seconds : float
         Wall time of the iteration.
+    converged : str
+        Why the job stops after this iteration, in a sentence; empty where it goes on.
+    scales : ndarray, shape (n,), optional
+        Grey scale of each particle, where they have their own.
     """
 
     iteration: int
@@ -158,6 +162,8 @@ class Classes:
     change_orientations: float
     change_offsets: float
     seconds: float
+    converged: str = ""
+    scales: FloatArray | None = None
 
     @property
     def n_classes(self) -> int:

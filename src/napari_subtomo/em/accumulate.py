@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.expectation import EStep, Poses, _map, blocks, reference_volumes
+from napari_subtomo.em.basis import phases
+from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
+from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Prepared
-from napari_subtomo.em.shifts import phases
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
-from napari_subtomo.numerics.backend import release_memory, to_host
+from napari_subtomo.em.threads import ordered_map
+from napari_subtomo.numerics.backend import device_context, namespace, release_memory, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.progress import Reporter
 
@@ -48,36 +49,45 @@ def map_sums(
     Sums
         On the padded grid; Friedel mates counted.
     """
+    with device_context(step.device):
+        return _map_sums(step, prepared, poses, last_shell, mates, threads if step.device == "cpu" else 1, reporter)
+
+
+def _map_sums(
+    step: EStep, prepared: Prepared, poses: list[Poses], last_shell: int, mates: FloatArray, threads: int, reporter: Reporter
+) -> Sums:
+    """`map_sums` within the context of the device."""
     folds, classes = step.model.maps.shape[:2]
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
-    turns = step.phases(voxels)
+    turns = to_device(step.phases(voxels), step.device)
     relative = _relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
+    xp = namespace(turns)
     reporter.stage("Maximisation", len(prepared), "particles")
 
     def one_fold(f: int) -> tuple[IntArray, Any, Any]:
         keys = [poses[i].klass.astype(np.int64) * n_rotations + poses[i].rotation for i in members[f]]
         rows = np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.int64)
-        data, weight = np.zeros((len(rows), voxels), np.complex64), np.zeros((len(rows), voxels), np.float32)
+        data, weight = xp.zeros((len(rows), voxels), xp.complex64), xp.zeros((len(rows), voxels), xp.float32)
         for i, key in zip(members[f], keys, strict=True):
             gamma = poses[i].score
             if gamma.sum() > 1e-4:
                 row, at_row = np.unique(key, return_inverse=True)
                 column, at_column = np.unique(poses[i].shift, return_inverse=True)
-                share = np.zeros((len(row), len(column)), np.float32)
-                share[at_row, at_column] = gamma
+                dense = np.zeros((len(row), len(column)), np.float32)
+                dense[at_row, at_column] = gamma
+                share, at = xp.asarray(dense), xp.asarray(np.searchsorted(rows, row))
                 scale = np.float32(step.model.scales[step.particles.group[i]])
                 factor = relative[step.particles.optics[i]]
-                shifted = turns[column] * (prepared.G[i, :voxels] * (scale * factor))
-                at = np.searchsorted(rows, row)
-                data[at] += (share @ shifted.view(np.float32)).view(np.complex64)
-                weight[at] += share.sum(1)[:, None] * (prepared.H[i, :voxels] * (scale**2 * factor))
+                shifted = turns[xp.asarray(column)] * xp.asarray(prepared.G[i, :voxels] * (scale * factor))
+                data[at] += (share @ shifted.view(xp.float32)).view(xp.complex64)
+                weight[at] += share.sum(1)[:, None] * xp.asarray(prepared.H[i, :voxels] * (scale**2 * factor))
             reporter.advance()
         return rows, data, weight
 
-    parts = list(_map(one_fold, range(folds), threads))
+    parts = list(ordered_map(one_fold, range(folds), threads))
     used = np.unique(np.concatenate([rows % n_rotations for rows, _, _ in parts]))
-    release_memory("cpu")
+    release_memory(step.device)
     return _insert(step, parts, used, classes, voxels, mates, threads, reporter)
 
 
@@ -87,40 +97,42 @@ def _insert(
     """Rotate the summed data of each rotation back and add them on the padded grid."""
     folds, n_rotations = len(parts), len(step.poses.rotations)
     columns = folds * classes
-    numerator = np.zeros((step.grid.nodes, columns), np.complex64)
-    denominator = np.zeros((step.grid.nodes, columns), np.float32)
+    xp = namespace(parts[0][1])
+    numerator = xp.zeros((step.grid.nodes, columns), xp.complex64)
+    denominator = xp.zeros((step.grid.nodes, columns), xp.float32)
     size = max(1, min(scatter_points(step.grid.nodes, columns) // voxels, -(-len(used) // SCATTER_PARTS)))
     chunks = [used[a : a + size] for a in range(0, len(used), size)]
-    k = step.lattice.k[:voxels]
+    k = xp.asarray(step.lattice.k[:voxels])
     # on an exact grid other orientations fall between the nodes: symmetry is applied to the summed volumes instead
     inserted = mates[:1] if step.grid.exact else mates
     reporter.stage("Back-rotation", len(chunks) * len(inserted), "chunks")
 
     def one_chunk(chunk: IntArray) -> tuple[Any, Any]:
-        data = np.zeros((len(chunk), voxels, columns), np.complex64)
-        weight = np.zeros((len(chunk), voxels, columns), np.float32)
+        data = xp.zeros((len(chunk), voxels, columns), xp.complex64)
+        weight = xp.zeros((len(chunk), voxels, columns), xp.float32)
         for f, (rows, fold_data, fold_weight) in enumerate(parts):
             for c in range(classes):
                 wanted = c * n_rotations + chunk
                 at = np.minimum(np.searchsorted(rows, wanted), max(len(rows) - 1, 0))
                 present = np.flatnonzero(rows[at] == wanted) if len(rows) else np.zeros(0, np.int64)
-                data[present, :, f * classes + c] = fold_data[at[present]]
-                weight[present, :, f * classes + c] = fold_weight[at[present]]
+                there, source = xp.asarray(present), xp.asarray(at[present])
+                data[there, :, f * classes + c] = fold_data[source]
+                weight[there, :, f * classes + c] = fold_weight[source]
         a, b = None, None
         for mate in inserted:
-            turn = step.poses.rotations[chunk] @ mate
-            interpolation = Interpolation(step.grid, (k[None] @ turn.astype(np.float32)).reshape(-1, 3))
+            turn = xp.asarray((step.poses.rotations[chunk] @ mate).astype(np.float32))
+            interpolation = Interpolation(step.grid, (k[None] @ turn).reshape(-1, 3))
             a = _added(a, interpolation.scatter(data.reshape(-1, columns)))
             b = _added(b, interpolation.scatter(weight.reshape(-1, columns)))
             reporter.advance()
         return a, b
 
-    for a, b in _map(one_chunk, chunks, threads):
+    for a, b in ordered_map(one_chunk, chunks, threads):
         numerator += a
         denominator += b
+    sums = to_host(numerator), to_host(denominator)
     shape = (folds, classes, *step.grid.shape)
-    num = np.stack([_whole(step.grid, numerator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
-    den = np.stack([_whole(step.grid, denominator[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape)
+    num, den = (np.stack([_whole(step.grid, sum_[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape) for sum_ in sums)
     return Sums(num, den)
 
 
@@ -142,9 +154,13 @@ def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
     total = grid.symmetrise(sums.reshape(grid.shape))
     if not len(more_mates):
         return total
-    volume = np.fft.fftshift(np.fft.irfftn(total, s=(grid.size,) * 3, axes=(0, 1, 2))).astype(np.float32)
+    # DC turns into itself. All tilts meet there: as a spike between nodes that few share it would leak into the shells around it.
+    smooth, origin = total.copy(), total[0, 0, 0]
+    smooth[0, 0, 0] = (total[1, 0, 0] + total[-1, 0, 0] + total[0, 1, 0] + total[0, -1, 0] + 2 * total[0, 0, 1]).real / 6
+    volume = np.fft.fftshift(np.fft.irfftn(smooth, s=(grid.size,) * 3, axes=(0, 1, 2))).astype(np.float32)
     turned = volume + sum(rotate_volume(volume, mate) for mate in more_mates)
     transform = np.fft.rfftn(np.fft.ifftshift(turned))
+    transform[0, 0, 0] = origin * (1 + len(more_mates))
     return transform.astype(np.complex64) if np.iscomplexobj(sums) else np.maximum(transform.real, 0).astype(np.float32)
 
 
@@ -162,48 +178,79 @@ def mean_noise(noise: FloatArray, counts: npt.ArrayLike) -> FloatArray:
 
 
 def shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threads: int, volumes: Any = None) -> ShellSums:
-    """Residuals, weights, scales and offsets at the best pose of every particle; `volumes` as of `reference_volumes`."""
+    """Residuals, weights, scales and offsets at the best pose of every particle, over the shells of the comparison.
+
+    Beyond them there is no reference, and what is left is the particles' own power whatever their poses.
+
+    Parameters
+    ----------
+    step : EStep
+    prepared : Prepared
+    results : ParticleResults
+    threads : int
+    volumes : array, optional
+        `reference_volumes(step)`, where they are made already.
+
+    Returns
+    -------
+    ShellSums
+        Spectra are zero beyond the last shell of the comparison.
+    """
+    with device_context(step.device):
+        volumes = reference_volumes(step) if volumes is None else volumes
+        return _shell_sums(step, prepared, results, threads if step.device == "cpu" else 1, volumes)
+
+
+def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threads: int, volumes: Any) -> ShellSums:
+    """`shell_sums` within the context of the device."""
     folds, classes = step.model.maps.shape[:2]
-    volumes = reference_volumes(replace(step, device="cpu")) if volumes is None else to_host(volumes)
-    voxels, n_shells = step.voxels, step.lattice.last_shell + 1
-    shell, all_shells = step.lattice.shell[:voxels], step.lattice.shell
-    k = step.lattice.k[:voxels]
+    xp, voxels = namespace(volumes), step.voxels
+    n_shells, last = step.lattice.last_shell + 1, step.last_shell
+    k = xp.asarray(step.lattice.k[:voxels])
+    starts = np.searchsorted(step.lattice.shell, np.arange(last + 1))
     n_optics, n_groups = len(step.model.noise), len(step.model.scales)
     empty = results.posterior[:, -1] > 0.5
 
     def at_rotations(rotations: FloatArray, f: int) -> Any:
-        points = (k[None] @ rotations.astype(np.float32)).reshape(-1, 3)
-        columns = np.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes])
+        points = (k[None] @ xp.asarray(rotations.astype(np.float32))).reshape(-1, 3)
+        columns = xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes])
         return Interpolation(step.grid, points).gather(columns).reshape(len(rotations), voxels, classes)
+
+    def per_shell(values: Any) -> FloatArray:
+        """Sums over the shells of the comparison, shape (m, S)."""
+        sums = np.zeros((len(values), n_shells))
+        if xp is np:
+            sums[:, : last + 1] = np.add.reduceat(values, starts, axis=1, dtype=np.float64)
+        else:
+            total = xp.concatenate([xp.zeros((len(values), 1)), values.cumsum(axis=1, dtype=xp.float64)], axis=1)
+            sums[:, : last + 1] = np.diff(to_host(total[:, xp.asarray(np.append(starts, voxels))]), axis=1)
+        return sums
 
     def one_fold(f: int) -> ShellSums:
         total = ShellSums.zero(n_optics, n_groups, n_shells)
         for ids in blocks(step, np.flatnonzero(step.particles.fold == f), 1):
             turned = at_rotations(step.poses.rotations[results.rotation[ids]], f)
-            reference = turned[np.arange(len(ids)), :, results.best_class[ids]]
-            scale = step.model.scales[step.particles.group[ids]].astype(np.float32)[:, None]
-            reference = np.where(empty[ids, None], 0, reference * scale)
-            data = prepared.GE[ids] * phases(step.poses.shifts[results.shift[ids]], step.lattice.k, step.lattice.n)
-            weight = prepared.H[ids]
-            residual = data.copy()
-            residual[:, :voxels] -= weight[:, :voxels] * reference
+            reference = turned[xp.arange(len(ids)), :, xp.asarray(results.best_class[ids])]
+            scale = step.model.scales[step.particles.group[ids]]
+            reference *= xp.asarray(np.where(empty[ids], 0, scale).astype(np.float32))[:, None]
+            data = xp.asarray(prepared.GE[ids, :voxels]) * phases(step.poses.shifts[results.shift[ids]], k, step.lattice.n)
+            weight = xp.asarray(prepared.H[ids, :voxels])
+            weighted, scale = weight * reference, np.maximum(scale, 1e-6)[:, None]
+            cross = per_shell(data.real * reference.real + data.imag * reference.imag) / scale
+            energy = per_shell(weighted.real * reference.real + weighted.imag * reference.imag) / scale**2
+            data -= weighted
             part = ShellSums.zero(n_optics, n_groups, n_shells)
-            power = (residual.real**2 + residual.imag**2).astype(np.float64)
-            cross = (data[:, :voxels].real * reference.real + data[:, :voxels].imag * reference.imag) / np.maximum(scale, 1e-6)
-            energy = weight[:, :voxels] * (reference.real**2 + reference.imag**2) / np.maximum(scale, 1e-6) ** 2
-            for row, i in enumerate(ids):
-                o, g = step.particles.optics[i], step.particles.group[i]
-                part.residual[o] += np.bincount(all_shells, power[row], n_shells)
-                part.weight[o] += np.bincount(all_shells, weight[row], n_shells)
-                part.cross[g] += np.bincount(shell, cross[row], n_shells)
-                part.power[g] += np.bincount(shell, energy[row], n_shells)
+            np.add.at(part.residual, step.particles.optics[ids], per_shell(data.real**2 + data.imag**2))
+            np.add.at(part.weight, step.particles.optics[ids], per_shell(weight))
+            np.add.at(part.cross, step.particles.group[ids], cross)
+            np.add.at(part.power, step.particles.group[ids], energy)
             offsets, offset_weight = _offset_power(step, ids, results, empty)
             spectra = (part.residual, part.weight, part.cross, part.power)
             total = total + ShellSums(*spectra, offsets, offset_weight)
         return total
 
     total = ShellSums.zero(n_optics, n_groups, n_shells)
-    for part in _map(one_fold, range(folds), threads):
+    for part in ordered_map(one_fold, range(folds), threads):
         total = total + part
     return total
 

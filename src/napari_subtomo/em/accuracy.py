@@ -7,7 +7,6 @@ A pose is turned (or shifted) further and further until the sum over voxels of |
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -160,19 +159,20 @@ def _weights(step: EStep, prepared: Prepared, ids: npt.NDArray[np.int64], turns:
     Nearest voxels: sums over thousands of them need no interpolation.
     """
     lattice = step.lattice
-    last = lattice.last_shell
-    size = 2 * last + 1
-    table = np.full(size**3, -1, np.int64)
-    k = lattice.k.astype(np.int64)
-    for sign in (1, -1):
-        table[((sign * k + last) * [size * size, size, 1]).sum(1)] = np.arange(len(k))
+    last = lattice.last_shell + 1  # a turned point is rounded to one shell more at most
+    strides = np.array([1, 2 * last + 1, (2 * last + 1) ** 2])
+    middle = int(last * strides.sum())
+    table = np.full((2 * last + 1) ** 3, -1, np.int32)
+    at = lattice.k.astype(np.int64) @ strides
+    table[middle + at] = table[middle - at] = np.arange(len(at))
     whitening = step.whitening(ids)
     scale = step.model.scales[step.particles.group[ids]] ** 2
     weights = np.empty((len(ids), step.voxels), np.float32)
     for row, (i, turn) in enumerate(zip(ids, turns, strict=True)):
-        points = lattice.k[: step.voxels] @ turn.T
-        near = _look_up(table, np.rint(points), last)
-        near = np.where(near >= 0, near, _look_up(table, np.trunc(points), last))  # towards the centre where the sphere ends
+        points = lattice.k[: step.voxels] @ turn.T.astype(np.float32)
+        near = table[middle + np.rint(points).astype(np.int32) @ strides]
+        beyond = np.flatnonzero(near < 0)
+        near[beyond] = table[middle + points[beyond].astype(np.int32) @ strides]  # towards the centre where the sphere ends
         weights[row] = prepared.H[i, near] * whitening[row] * scale[row]
     return weights
 
@@ -182,14 +182,6 @@ def _sums(weights: Values, losses: Values, axes: npt.NDArray[np.int64]) -> Float
     every = (weights @ losses.reshape(-1, losses.shape[2]).T).reshape(len(weights), 3, -1)
     along: FloatArray = every[np.arange(len(weights)), axes].astype(np.float64)
     return along
-
-
-def _look_up(table: npt.NDArray[np.int64], points: npt.NDArray[Any], last: int) -> npt.NDArray[np.int64]:
-    """Number of the lattice voxel at integer points (V, 3); -1 beyond the lattice."""
-    size = 2 * last + 1
-    inside = np.abs(points).max(1) <= last
-    flat = ((points.astype(np.int64) + last) * [size * size, size, 1]).sum(1)
-    return np.where(inside, table[np.where(inside, flat, 0)], -1)
 
 
 def _shares(lattice: Lattice, weights: Values, losses: Values) -> FloatArray:

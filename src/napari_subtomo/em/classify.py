@@ -10,6 +10,7 @@ import numpy as np
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.data.result import JobResult
 from napari_subtomo.em.accuracy import UNKNOWN
+from napari_subtomo.em.convergence import reason
 from napari_subtomo.em.engine import Setup, initial_state, iterate
 from napari_subtomo.em.inputs import set_up
 from napari_subtomo.em.report import describe_start
@@ -83,7 +84,7 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
         for last, classes in iterate(setup, state, reporter):
             write(last, classes)
             reporter.check()
-    return _result(folder, options, last, classes, reporter)
+    return _result(folder, options, last, classes, reason(setup, last), reporter)
 
 
 def _former(setup: Setup, folder: JobFolder, reporter: Reporter) -> State | None:
@@ -107,7 +108,8 @@ def summary_of(classes: Classes) -> dict[str, Any]:
     """The figures of an iteration as plain numbers, for events."""
     return {
         "iteration": classes.iteration,
-        "of": classes.n_iterations,
+        "of": classes.iteration if classes.converged else classes.n_iterations,
+        "converged": classes.converged,
         "phase": classes.phase,
         "has_empty": classes.has_empty,
         "fractions": [round(float(f), 6) for f in classes.fractions],
@@ -126,7 +128,9 @@ def summary_of(classes: Classes) -> dict[str, Any]:
     }
 
 
-def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: Classes | None, reporter: Reporter) -> JobResult:
+def _result(
+    folder: JobFolder, options: ClassifyOptions, state: State, classes: Classes | None, converged: str, reporter: Reporter
+) -> JobResult:
     """Outputs and closing lines."""
     iteration = state.iteration
     names = {"optimiser": "optimiser", "model": "model", "data": "data", "particles": "data", "optimisation_set": "optimisation_set"}
@@ -141,6 +145,10 @@ def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: 
             value = classes.resolutions[c]
             tail = f", resolution {value:.1f} Å" if value < UNKNOWN else ", no shell with more signal than noise"
         lines.append(f"  {name}: {counts[c]} particles{tail}")
+    if converged:
+        text = f"{converged}. --no-stop-when-converged goes on to iteration {options.iterations}."
+        reporter.message(text)
+        lines.append(text)
     if not state.signal:
         text = (
             f"No signal beyond the initial low-pass of {options.initial_lowpass:g} Å: up to there the classes may show the reference; "
@@ -149,6 +157,7 @@ def _result(folder: JobFolder, options: ClassifyOptions, state: State, classes: 
         reporter.warn(text)
         lines.append(text)
     numbers: dict[str, Any] = {"iterations": iteration, "classes": options.classes, "counts": counts.tolist(), "signal": state.signal}
+    numbers["converged"] = bool(converged)
     if classes is not None:
         numbers |= {"fractions": classes.fractions.tolist(), "resolutions": classes.resolutions.tolist(), "seconds": classes.seconds}
     return JobResult(outputs, tuple(lines), numbers)

@@ -5,22 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.em.accumulate import map_sums, mean_noise, shell_sums
+from napari_subtomo.em.assignment import assigned
+from napari_subtomo.em.constraints import constrained
+from napari_subtomo.em.convergence import followed, reason
 from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
 from napari_subtomo.em.poses import PoseGrid, pose_grid, steps_for
 from napari_subtomo.em.prepare import Load, Prepared
+from napari_subtomo.em.priors import AnglePriors, RotationPrior, restricted, with_mates
 from napari_subtomo.em.report import describe
+from napari_subtomo.em.scales import next_scales
 from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
-from napari_subtomo.em.temperature import noise_temperature
+from napari_subtomo.em.temperature import noise_temperature, uncertainty
 from napari_subtomo.numerics.backend import device_context, release_memory
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
@@ -29,6 +35,7 @@ FloatArray = npt.NDArray[np.float64]
 
 M_STEP_SHELLS = 3  # shells made beyond those compared: what they show is not biased by the alignment
 MIN_FRACTION = 1e-3
+ROTATIONS_SHARE = 0.9  # largest angular step as a part of a local range: a centre and its eight neighbours
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,15 @@ class Setup:
         Of the first E-step.
     limit_shell : int
         Most shells an E-step may use.
+    tomograms : ndarray, shape (n,)
+        Index of each particle's tomogram in `group_names`.
+    map_shell : int
+        Up to which maps are made at least; 0: as far as an E-step needs.
+    focus : ndarray, shape (box, box, box), optional
+        Mask of the region in which classes may differ.
+    relaxed : ndarray, shape (m, 3, 3), optional
+        Symmetry mates of orientations that are searched too.
+    priors : AnglePriors, optional
     """
 
     options: ClassifyOptions
@@ -72,6 +88,11 @@ class Setup:
     pixel_size: float
     initial_shell: int
     limit_shell: int
+    tomograms: npt.NDArray[np.int64] = field(repr=False)
+    map_shell: int = 0
+    focus: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    relaxed: FloatArray | None = field(default=None, repr=False)
+    priors: AnglePriors | None = None
     device: str = "cpu"
 
     @property
@@ -85,10 +106,27 @@ class Setup:
         offsets: FloatArray = np.einsum("nji,nj->ni", self.frames, self.input_offsets)
         return offsets
 
+    @cached_property
+    def power(self) -> FloatArray:
+        """Power of the particles per unit weight, by optics group: the noise of shells without a reference; shape (n optics, S)."""
+        shape = int(self.particles.optics.max()) + 1, self.lattice.last_shell + 1
+        starts = np.searchsorted(self.lattice.shell, np.arange(shape[1]))
+        power, weight = np.zeros(shape), np.zeros(shape)
+        for i, group in enumerate(self.particles.optics):
+            g = self.prepared.GE[i]
+            power[group] += np.add.reduceat(g.real**2 + g.imag**2, starts, dtype=np.float64)
+            weight[group] += np.add.reduceat(self.prepared.H[i], starts, dtype=np.float64)
+        return np.maximum(power / np.maximum(weight, 1e-30), 1e-30)
+
     @property
     def folds(self) -> int:
         """Number of folds in use."""
         return int(self.particles.fold.max()) + 1
+
+    @property
+    def first_of_classes(self) -> int:
+        """First iteration with all classes."""
+        return next(i for i in range(1, self.options.iterations + 2) if self.phase(i) == "classes")
 
     def phase(self, iteration: int) -> str:
         """ "consensus" while all particles share one class before the classes begin, else "classes"."""
@@ -100,13 +138,7 @@ class Setup:
 def initial_state(setup: Setup) -> State:
     """The state before iteration 1: given references, noise from the power of the particles, equal fractions."""
     o, lattice = setup.options, setup.lattice
-    n_optics, n_groups = int(setup.particles.optics.max()) + 1, len(setup.group_names)
-    power, weight = np.zeros((n_optics, lattice.last_shell + 1)), np.zeros((n_optics, lattice.last_shell + 1))
-    for i, group in enumerate(setup.particles.optics):
-        g = setup.prepared.GE[i]
-        power[group] += np.bincount(lattice.shell, g.real**2 + g.imag**2)
-        weight[group] += np.bincount(lattice.shell, setup.prepared.H[i])
-    noise = np.maximum(power / np.maximum(weight, 1e-30), 1e-30)
+    n_groups, noise = max(int(setup.particles.group.max()) + 1, len(setup.group_names)), setup.power
     temperature = o.noise_temperature
     if temperature <= 0:
         envelope = np.abs(setup.references).mean(0)
@@ -135,8 +167,8 @@ def initial_state(setup: Setup) -> State:
 
 
 def iterate(setup: Setup, state: State, reporter: Reporter) -> Iterator[tuple[State, Classes]]:
-    """Iterations after `state` up to the last one asked for; cancelling means to stop iterating."""
-    while state.iteration < setup.options.iterations:
+    """Iterations after `state` up to the last one asked for, or until nothing changes; cancelling means to stop iterating."""
+    while state.iteration < setup.options.iterations and not reason(setup, state):
         state, classes = one_iteration(setup, state, reporter)
         yield state, classes
 
@@ -165,6 +197,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         volumes = reference_volumes(step)
     release_memory("cpu")  # here and below: what one part needed is not there on top of what the next one needs
     found, results = search(step, setup.prepared, o.threads, reporter, volumes)
+    found = assigned(found, results, "soft" if first_cc else o.assignment)
     release_memory("cpu")
     sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
     del found
@@ -173,7 +206,9 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
     reporter.message(_line(new, results))
     release_memory("cpu")
-    return new, describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
+    classes = describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
+    new = followed(setup, state, new, classes)
+    return new, replace(classes, converged=reason(setup, new))
 
 
 def _copied(state: State, classes: int) -> State:
@@ -201,17 +236,23 @@ def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> Po
                 f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
                 f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
             )
-    return pose_grid(angle, o.local_range, shift, o.offset_range, np.random.default_rng([o.seed, 1, iteration]))
+    if o.local_range > 0:  # one orientation alone would leave every other node of the padded grid empty
+        angle = min(angle, o.local_range * ROTATIONS_SHARE)
+    poses = pose_grid(angle, o.local_range, shift, o.offset_range, np.random.default_rng([o.seed, 1, iteration]))
+    if setup.priors is not None and o.local_range < 0:
+        poses = restricted(poses, setup.priors)
+    return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
 
 
 def _last_map_shell(setup: Setup, state: State) -> int:
     """Shell up to which the maps of an iteration are made."""
-    return min(setup.lattice.last_shell, state.last_shell + M_STEP_SHELLS)
+    return min(setup.lattice.last_shell, max(state.last_shell + M_STEP_SHELLS, setup.map_shell))
 
 
 def _e_step(setup: Setup, state: State, poses: PoseGrid, allowed: npt.NDArray[np.bool_] | None, cross_correlation: bool) -> EStep:
     """The E-step of a state."""
-    model = Model(state.maps, state.noise, state.temperature, state.scales, state.log_fractions, state.map_noise, state.sigma_offset)
+    temperature = state.temperature * uncertainty(setup.options.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
+    model = Model(state.maps, state.noise, temperature, state.scales, state.log_fractions, state.map_noise, state.sigma_offset)
     return EStep(
         setup.maximiser.grid.up_to(_last_map_shell(setup, state)),
         setup.lattice,
@@ -223,6 +264,7 @@ def _e_step(setup: Setup, state: State, poses: PoseGrid, allowed: npt.NDArray[np
         allowed,
         cross_correlation,
         setup.device,
+        None if setup.priors is None or not setup.options.align else RotationPrior.of(setup.priors, setup.frames, poses),
     )
 
 
@@ -241,8 +283,8 @@ def _next_state(
     noise, scales = state.noise, state.scales
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
         measured = shells.weight > 0
-        noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), state.noise)
-        scales = _scales(shells, state, maximiser, sums)
+        noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), setup.power)
+        scales = next_scales(setup, shells, state, maximiser, sums)
     fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
     if not o.empty_class:
         fractions[-1] = 0
@@ -251,7 +293,8 @@ def _next_state(
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
     spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
-    references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to)
+    references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
+    references = constrained(setup, maximiser, references, sums, spectrum)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
@@ -275,26 +318,6 @@ def _next_state(
         signal=bool(state.signal or resolved > setup.initial_shell),
         steps=np.array([step.poses.angular_step, step.poses.shift_step]) if o.align else state.steps,
     )
-
-
-def _scales(shells: ShellSums, state: State, maximiser: Maximiser, sums: Sums) -> FloatArray:
-    """Intensity scale per group over shells with SSNR > 3, clipped to [median/5, 5 median], mean 1 (RELION's rule); 1 for one group."""
-    if len(state.scales) < 2:
-        return state.scales
-    spectrum = mean_noise(state.noise, np.ones(len(state.noise)))
-    ssnr = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum).ssnr
-    strong = np.flatnonzero(ssnr[1:] > 3) + 1
-    cross, power = shells.cross[:, strong].sum(1), shells.power[:, strong].sum(1)
-    if not np.any(power > 0):
-        return state.scales
-    known = power > 0
-    scales = np.where(known, cross / np.where(known, power, 1), 1.0)
-    median = np.median(scales[known])
-    if median <= 0:
-        return state.scales
-    scales = np.where(known, np.clip(scales, median / 5, 5 * median), median)
-    normalised: FloatArray = scales / scales.mean()
-    return normalised
 
 
 def _line(state: State, results: ParticleResults) -> str:

@@ -9,20 +9,22 @@ A particle is compared with the references of its own fold.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.em.basis import Basis, phases, reference_basis, shift_basis
 from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid
+from napari_subtomo.em.posteriors import SPAN, Poses, collect, finish
 from napari_subtomo.em.prepare import Prepared
-from napari_subtomo.em.shifts import ShiftBasis, phases, shift_basis
+from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.statistics import ParticleResults
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
@@ -34,7 +36,6 @@ BLOCK_BYTES = 32 * 2**20  # on processors: each thread has a block; larger ones 
 DEVICE_SHARE = 16  # a block takes this part of the free memory of a GPU
 REFERENCE_BYTES = 512 * 2**20
 ENOUGH = 200  # particles whose mean weight stands for all
-SPAN = 16.0  # nats below a particle's best pose beyond which a pose is not remembered
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class EStep:
         Classes each particle may take (random seeding).
     cross_correlation : bool
         Score by normalised cross-correlation and give all weight to the best pose.
+    rotation_prior : RotationPrior, optional
+        Of single particles, in place of the grid's.
     """
 
     grid: PaddedGrid
@@ -102,35 +105,47 @@ class EStep:
     allowed: npt.NDArray[np.bool_] | None = None
     cross_correlation: bool = False
     device: str = "cpu"
+    rotation_prior: RotationPrior | None = None
 
     @property
     def voxels(self) -> int:
         """Voxels of the comparison."""
         return self.lattice.prefix(self.last_shell)
 
-    def whitening(self, ids: IntArray) -> npt.NDArray[np.float32]:
-        """1/(κ σ²) at the voxels of the comparison for these particles, zero at DC, shape (m, V)."""
+    @cached_property
+    def _whitening(self) -> npt.NDArray[np.float32]:
+        """1/(κ σ²) at the voxels of the comparison by optics group, zero at DC, shape (n optics, V)."""
         shell = self.lattice.shell[: self.voxels]
-        weight = 1.0 / (self.model.temperature * self.model.noise[self.particles.optics[ids]][:, shell])
+        weight = (1.0 / (self.model.temperature * self.model.noise))[:, shell]
         weight[:, shell == 0] = 0
         return weight.astype(np.float32)
 
+    def whitening(self, ids: IntArray) -> npt.NDArray[np.float32]:
+        """1/(κ σ²) at the voxels of the comparison for these particles, zero at DC, shape (m, V)."""
+        return self._whitening[self.particles.optics[ids]]
+
     def phases(self, voxels: int | None = None) -> npt.NDArray[np.complex64]:
         """e^{+2πi k·t/n} of every shift at the first voxels of the lattice (all without a number), shape (nT, V)."""
-        return phases(self.poses.shifts, self.lattice.k[:voxels], self.lattice.n)
+        turns: npt.NDArray[np.complex64] = phases(self.poses.shifts, self.lattice.k[:voxels], self.lattice.n)
+        return turns
 
-    def shift_basis(self, volumes: Any, prepared: Prepared) -> ShiftBasis:
+    def shift_basis(self, volumes: Any, prepared: Prepared) -> Basis:
         """Functions that give the shifts' phases for these references, shape (nodes, references), and these particles' weights."""
         if self.cross_correlation:  # the scale of the references is arbitrary, and so is what they leave
-            return ShiftBasis(self.phases(self.voxels), None, 0.0)
+            return Basis(self.phases(self.voxels), None, 0.0)
         shell, last = self.lattice.shell[: self.voxels], self.last_shell
         counts = np.maximum(np.bincount(shell, minlength=last + 1), 1)
         one = rotated(self, volumes, np.eye(3)[None])[0]
         power = to_host(one.real**2 + one.imag**2).max(1)
-        some = np.linspace(0, len(prepared) - 1, min(len(prepared), ENOUGH)).astype(np.int64)
-        scale = self.model.scales[self.particles.group[some]][:, None] ** 2
-        weight = (prepared.H[some, : self.voxels] * self.whitening(some) * scale).mean(0)
+        weight = self.mean_weight(np.arange(len(prepared)), prepared)
         return shift_basis(self.poses.shifts, self.lattice, last, np.bincount(shell, power * weight, last + 1) / counts)
+
+    def mean_weight(self, ids: IntArray, prepared: Prepared) -> npt.NDArray[np.float32]:
+        """H/(κσ²) at the voxels of the comparison, mean of some of these particles, shape (V,)."""
+        some = ids[np.linspace(0, len(ids) - 1, min(len(ids), ENOUGH)).astype(np.int64)]
+        scale = self.model.scales[self.particles.group[some]].astype(np.float32)[:, None] ** 2
+        mean: npt.NDArray[np.float32] = (prepared.H[some, : self.voxels] * self.whitening(some) * scale).mean(0)
+        return mean
 
     def shift_log_prior(self, ids: IntArray) -> FloatArray:
         """Log of the Gaussian offset prior on the grid of shifts, normalised over the grid, shape (m, nT)."""
@@ -138,16 +153,6 @@ class EStep:
         log = -0.5 * (total**2).sum(-1) / self.model.sigma_offset**2
         normalised: FloatArray = log - np.logaddexp.reduce(log, axis=1, keepdims=True)
         return normalised
-
-
-@dataclass
-class Poses:
-    """The poses of one particle that matter: parallel arrays."""
-
-    shift: npt.NDArray[np.int32]
-    klass: npt.NDArray[np.int32]
-    rotation: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
 
 
 def rotated(step: EStep, volumes: Any, rotations: Any) -> Any:
@@ -163,10 +168,7 @@ def rotated(step: EStep, volumes: Any, rotations: Any) -> Any:
     -------
     array, shape (r, V, c), complex64
     """
-    xp = namespace(volumes)
-    k = xp.asarray(step.lattice.k[: step.voxels])
-    points = (k[None] @ xp.asarray(rotations, dtype=xp.float32)).reshape(-1, 3)
-    return Interpolation(step.grid, points).gather(volumes).reshape(len(rotations), step.voxels, -1)
+    return _interpolation(step, rotations, namespace(volumes)).gather(volumes).reshape(len(rotations), step.voxels, -1)
 
 
 def reference_volumes(step: EStep) -> Any:
@@ -178,45 +180,49 @@ def reference_volumes(step: EStep) -> Any:
     return xp.concatenate(columns, axis=1)
 
 
-def blocks(step: EStep, ids: IntArray, rotations: int) -> Iterator[IntArray]:
-    """Blocks of particles whose shifted data and scores fit the memory planned for them; the same whatever the number of threads."""
+def blocks(step: EStep, ids: IntArray, rotations: int, functions: int = 1) -> Iterator[IntArray]:
+    """Blocks of particles, nearly equal ones, whose data times functions of shifts and whose scores fit the memory planned for them.
+
+    They are the same whatever the number of threads.
+    """
     room = BLOCK_BYTES if step.device == "cpu" else max(BLOCK_BYTES, free_bytes(step.device) // DEVICE_SHARE)
     shifts, classes = len(step.poses.shifts), step.model.maps.shape[1]
-    per_particle = shifts * (8 * step.voxels + 8 * classes * rotations) + 1
+    per_particle = 8 * functions * (step.voxels + classes * rotations) + 8 * shifts * classes * rotations
     size = int(np.clip(room // per_particle, 1, 64))
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
+    yield from np.array_split(ids, -(-len(ids) // size)) if len(ids) else ()
 
 
-def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Any, power: Any, basis: ShiftBasis, rotation_log_prior: Any) -> Any:
+def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Basis, power: Any, shifts: Basis, rotation_log_prior: Any) -> Any:
     """Log posterior numerators of a block.
 
     Parameters
     ----------
     ids : ndarray, shape (m,)
-    refs : array, shape (classes·r, V), complex64
+    refs : Basis
+        Of the references, classes·r of them.
     power : array, shape (classes·r, V), float32
-        |refs|².
-    basis : ShiftBasis
-        On the device.
-    rotation_log_prior : array, shape (r,)
+        |references|².
+    shifts : Basis
+        On the device, as `refs`.
+    rotation_log_prior : array, shape (r,) or (m, 1, 1, r)
 
     Returns
     -------
     array, shape (m, nT, classes, r), float32
     """
-    xp = namespace(refs)
+    xp = namespace(power)
     m, classes = len(ids), step.model.maps.shape[1]
     whitening = step.whitening(ids)
     scale = step.model.scales[step.particles.group[ids]].astype(np.float32)[:, None]
     g = xp.asarray(prepared.GE[ids, : step.voxels] * (2 * scale * whitening))
     h = xp.asarray(prepared.H[ids, : step.voxels] * (scale**2 * whitening))
-    shifted = (g[:, None, :] * basis.functions[None]).reshape(-1, step.voxels)
-    cross = (shifted.view(xp.float32) @ refs.view(xp.float32).T).reshape(m, len(basis.functions), -1)
-    cross = basis.mix(cross).reshape(m, len(step.poses.shifts), classes, -1)
+    shifted = (g[:, None, :] * shifts.functions[None]).reshape(-1, step.voxels)
+    cross = refs.mix_last(shifted.view(xp.float32) @ refs.functions.view(xp.float32).T).reshape(m, len(shifts.functions), -1)
+    cross = shifts.mix(cross).reshape(m, len(step.poses.shifts), classes, -1)
     energy = (h @ power.T).reshape(m, 1, classes, -1)
     if step.cross_correlation:
-        return cross / xp.sqrt(xp.maximum(energy, 1e-20))
+        alike = cross / xp.sqrt(xp.maximum(energy, 1e-20))
+        return alike if step.rotation_prior is None else xp.where(xp.isfinite(rotation_log_prior), alike, -xp.inf)
     log = cross - energy
     prior = np.zeros((m, classes)) + step.model.log_fractions[:classes]
     shell = step.lattice.shell[: step.voxels]
@@ -258,7 +264,7 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
     count = len(prepared)
     n_rotations = len(step.poses.rotations)
     chunk = max(1, int(REFERENCE_BYTES // (8 * 8 * step.voxels * max(folds * classes, 8))))
-    basis = step.shift_basis(volumes, prepared).on(xp)
+    shifts = step.shift_basis(volumes, prepared).on(xp)
     log_prior = xp.asarray(step.poses.rotation_log_prior, dtype=xp.float32)
     running = np.full((count, classes), -np.inf)
     best = np.full(count, -np.inf)
@@ -268,129 +274,79 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
     shrinking = Shrinking(step.device, "particles", reporter)
     reporter.stage("Expectation", len(starts) * count, "particles" if len(starts) == 1 else f"particles in {len(starts)} passes")
 
-    for some, turned in passes(step, volumes, chunk, reporter):
+    lanes = threads if step.device == "cpu" else 1
+    columns = [xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes]) for f in range(folds)]
+    for some, references in passes(step, prepared, columns, members, shifts, chunk, lanes, reporter):
 
-        def one_fold(f: int, turned: Any = turned, some: slice = some) -> None:
-            refs = xp.ascontiguousarray(turned[:, :, f].transpose(2, 0, 1)).reshape(-1, step.voxels)
-            power = refs.real**2 + refs.imag**2
+        def of_block(unit: tuple[int, IntArray], references: Any = references, some: slice = some) -> None:
+            f, ids = unit
+            refs, power = references[f]
 
             def one_block(ids: IntArray) -> None:
-                log = score(step, prepared, ids, refs, power, basis, log_prior[some])
+                prior = log_prior[some] if step.rotation_prior is None else xp.asarray(step.rotation_prior.log(ids, some))
+                log = score(step, prepared, ids, refs, power, shifts, prior)
                 collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
                 reporter.advance(len(ids))
 
-            shrinking.run(blocks(step, members[f], some.stop - some.start), one_block)
+            shrinking.run([ids], one_block)
 
-        for _ in _map(one_fold, range(folds), threads if step.device == "cpu" else 1):
+        units = [(f, ids) for f in range(folds) for ids in blocks(step, members[f], some.stop - some.start, len(shifts.functions))]
+        for _ in ordered_map(of_block, units, lanes):
             pass
+        _say_residuals(shifts, [refs for refs, _ in references], len(step.poses.shifts), reporter)
     return found, running
 
 
-def passes(step: EStep, volumes: Any, chunk: int, reporter: Reporter) -> Iterator[tuple[slice, Any]]:
-    """Rotations, a chunk of them or fewer at a time where memory is short, and their references, shape (r, V, folds, classes)."""
+def passes(
+    step: EStep,
+    prepared: Prepared,
+    columns: list[Any],
+    members: list[Any],
+    shifts: Basis,
+    chunk: int,
+    threads: int,
+    reporter: Reporter,
+) -> Iterator[tuple[slice, list[tuple[Basis, Any]]]]:
+    """Rotations, a chunk of them or fewer at a time where memory is short, and each fold's references with their power."""
     shrinking, count, start = Shrinking(step.device, "rotations", reporter), len(step.poses.rotations), 0
-    made: list[Any] = []
+    xp, classes = namespace(columns[0]), step.model.maps.shape[1]
+    made: list[list[tuple[Basis, Any]]] = []
 
     def turn(some: slice) -> None:
-        made.append(rotated(step, volumes, step.poses.rotations[some]))
+        pieces = np.array_split(step.poses.rotations[some], min(threads, some.stop - some.start))
+        turns = list(ordered_map(lambda rotations: _interpolation(step, rotations, xp), pieces, threads))
+
+        def of_fold(f: int) -> tuple[Basis, Any]:
+            parts = [turned.gather(columns[f]).reshape(-1, step.voxels, classes) for turned in turns]
+            refs = xp.ascontiguousarray(xp.concatenate(parts).transpose(2, 0, 1)).reshape(-1, step.voxels)
+            power = refs.real**2 + refs.imag**2
+            if step.cross_correlation or not len(members[f]):
+                return Basis(refs, None, 0.0), power
+            weight = xp.asarray(step.mean_weight(members[f], prepared))
+            return reference_basis(refs, weight, len(members[f]) * len(shifts.functions)), power
+
+        made.append(list(ordered_map(of_fold, range(len(columns)), threads)))
 
     while start < count:
         size = min(chunk if shrinking.most is None else min(chunk, shrinking.most), count - start)
         some = slice(start, start + size)
         if shrinking.fits(size, partial(turn, some)):
             start += size
-            yield some, made.pop().reshape(size, step.voxels, *step.model.maps.shape[:2])
+            yield some, made.pop()
 
 
-def collect(
-    log: Any, ids: IntArray, first_rotation: int, running: FloatArray, best: FloatArray, found: list[list[Poses]], span: float = SPAN
-) -> None:
-    """Add a block's scores (m, nT, classes, r) to the running sums per class and remember the poses within `span` of the best.
-
-    Correlations lie so close together that every pose would be within nats of the best: only the best of them counts (`span` 0).
-    """
-    xp = namespace(log)
-    m, classes, r = log.shape[0], log.shape[2], log.shape[3]
-    flat = log.reshape(m, -1)
-    top = to_host(flat.max(axis=1)).astype(np.float64)
-    total = to_host(xp.exp(log - xp.asarray(top, dtype=xp.float32)[:, None, None, None]).sum(axis=(1, 3), dtype=xp.float64))
-    least, near = np.maximum(best[ids], top), []
-    for row in range(m):
-        where = xp.flatnonzero(flat[row] >= np.float32(least[row] - span))
-        score_ = to_host(flat[row][where])
-        t, c, q = np.unravel_index(to_host(where), (log.shape[1], classes, r))
-        near.append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
-    # all that takes memory is done: from here on a block cannot fail halfway
-    with np.errstate(divide="ignore"):
-        running[ids] = np.logaddexp(running[ids], np.log(total) + top[:, None])
-    best[ids] = least
-    for i, poses in zip(ids, near, strict=True):
-        found[i].append(poses)
+def _interpolation(step: EStep, rotations: FloatArray, xp: Any) -> Interpolation:
+    """From the grid to the comparison's voxels for some rotations of the references."""
+    k = xp.asarray(step.lattice.k[: step.voxels])
+    return Interpolation(step.grid, (k[None] @ xp.asarray(rotations, dtype=xp.float32)).reshape(-1, 3))
 
 
-def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[list[Poses], ParticleResults]:
-    """Normalise, keep the poses that hold 99.9 %, and note the best of each particle."""
-    count, classes = running.shape
-    results = ParticleResults.empty(count, classes)
-    log_fractions = step.model.log_fractions
-    real = np.logaddexp.reduce(running, axis=1)
-    total = np.logaddexp(real, log_fractions[-1])
-    # fractions normalised over the real classes: "a particle" against "nothing", whatever the share of empty places
-    results.log_evidence[:] = real - np.logaddexp.reduce(log_fractions[:-1])
-    results.log_likelihood[:] = total
-    results.posterior[:, :classes] = np.exp(running - total[:, None])
-    results.posterior[:, classes] = np.exp(log_fractions[-1] - total)
-    kept = []
-    for i, parts in enumerate(found):
-        shift, klass = np.concatenate([p.shift for p in parts]), np.concatenate([p.klass for p in parts])
-        rotation, values = np.concatenate([p.rotation for p in parts]), np.concatenate([p.score for p in parts]).astype(np.float64)
-        if step.cross_correlation:
-            order, gamma = np.array([int(values.argmax())]), np.ones(1)
-            results.posterior[i] = 0
-            results.posterior[i, klass[order[0]]] = 1
-            results.log_evidence[i] = results.log_likelihood[i] = values.max()
-        else:
-            order = np.argsort(-values, kind="stable")
-            gamma = np.exp(values[order] - total[i])
-            mass = np.cumsum(gamma)
-            share = np.exp(real[i] - total[i])
-            stop = int(np.searchsorted(mass, 0.999 * share)) + 1
-            order, gamma = order[:stop], gamma[:stop]
-        first = order[0]
-        results.shift[i], results.rotation[i], results.best_class[i] = shift[first], rotation[first], klass[first]
-        results.pmax[i], results.significant[i] = gamma[0], len(order)
-        near = klass[order] == klass[first]
-        results.turn[i], results.offset[i] = local_mean(
-            step.poses, rotation[order][near], shift[order][near], np.exp(values[order][near] - values[first])
-        )
-        kept.append(Poses(shift[order], klass[order], rotation[order], gamma.astype(np.float32)))
-    return kept, results
-
-
-def local_mean(poses: PoseGrid, rotation: IntArray, shift: IntArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Posterior mean of rotation and shift over the grid's neighbours of the best pose, the first.
-
-    The best grid point alone is off by up to half a step; neighbours farther than one and a half steps are other optima.
-
-    Returns
-    -------
-    rotation : ndarray, shape (3, 3)
-    shift : ndarray, shape (3,)
-        Pixels.
-    """
-    matrices, shifts = poses.rotations[rotation], poses.shifts[shift]
-    cosine = (np.einsum("ij,nij->n", matrices[0], matrices) - 1) / 2
-    close = np.arccos(np.clip(cosine, -1, 1)) <= np.radians(1.5 * poses.angular_step) + 1e-6
-    close &= np.linalg.norm(shifts - shifts[0], axis=1) <= 1.5 * poses.shift_step + 1e-6
-    share = weight[close] / weight[close].sum()
-    u, _, vt = np.linalg.svd(np.einsum("n,nij->ij", share, matrices[close]))
-    return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt, share @ shifts[close]
-
-
-def _map(function: Any, items: Any, threads: int) -> Iterator[Any]:
-    """`map` on threads, results in order."""
-    if threads <= 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(function, items)
+def _say_residuals(shifts: Basis, references: list[Basis], count: int, reporter: Reporter) -> None:
+    """Through how many functions poses went, and what was left out."""
+    words = [] if shifts.mixing is None else [f"{count} shifts through {len(shifts.functions)} functions"]
+    few = [refs for refs in references if refs.mixing is not None]
+    if few:
+        words.append(f"{len(few[0].mixing)} turned references through {max(len(refs.functions) for refs in few)}")
+    if words:
+        left = max([shifts.residual, *(refs.residual for refs in few)])
+        reporter.message(f"  {' and '.join(words)}, at most {left:.4f} nat left of any.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,15 @@ from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.memory import where_held
 from napari_subtomo.em.prepare import Load, Statistics3D, prepare
+from napari_subtomo.em.priors import AnglePriors
 from napari_subtomo.errors import GeometryError, InputError, OptionError
+from napari_subtomo.geometry.orientations import matrix_to_euler
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.io.maps import UNSET, misfit, read_fitting, read_map
 from napari_subtomo.io.optimisation import user_path
 from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
-from napari_subtomo.io.relion import COORDINATES, REFERENCE_IMAGE
+from napari_subtomo.io.relion import ANGLE_PSI_PRIOR, ANGLE_TILT_PRIOR, COORDINATES, REFERENCE_IMAGE
 from napari_subtomo.io.resolution import resolution_of
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
@@ -35,6 +37,7 @@ from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 MASK_EDGE_PX = 5.0
+NO_PRIOR = 999.0  # RELION's number for an angle without a prior
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,16 @@ class Reweighted:
 
 
 def canonical_order(particles: ParticleSet) -> npt.NDArray[np.int64]:
-    """Rows of the file in an order that depends on the particles alone: neither the file's order nor names change a result."""
+    """Rows of the file in an order that depends on the particles alone: neither the file's order nor names change a result.
+
+    Names of tomograms order particles at the same place of two of them, as picks on a grid are.
+    """
     keys = [particles.origins, particles.angles.reshape(-1, 9)]
     try:
         keys.insert(0, particles.coordinates())
     except InputError:  # pixels from a corner of tomograms of unknown size
         keys += [particles.floats(label)[:, None] for label in COORDINATES if particles.has(label)]
+    keys.insert(0, np.unique(particles.tomo_names, return_inverse=True)[1][:, None].astype(float))  # the first key counts least
     order: npt.NDArray[np.int64] = np.lexsort(np.round(np.concatenate(keys, axis=1), 4).T).astype(np.int64)
     return order
 
@@ -149,10 +156,11 @@ def set_up(
     if not np.any(references):
         raise InputError(f"Expected a reference with density inside the mask, found an empty one in {options.reference}.")
     order = canonical_order(particles)
+    names, group = np.unique(source.tomogram_names, return_inverse=True)  # the source has them in the order of the file
     labels = Labels(
         np.unique(source.optics_groups[order], return_inverse=True)[1].astype(np.int64),
-        source.tomograms[order].astype(np.int64),
-        source.tomogram_names,
+        group[source.tomograms[order]].astype(np.int64),
+        tuple(names.tolist()),
     )
     load = _loader(options, source.read, order)
     poses = particles.angles[order], -particles.origins[order] / pixel_size
@@ -160,7 +168,40 @@ def set_up(
     if scratch is not None:
         resolution = resolution_of(user_path(options.reference, project), project)
         held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter)
-    return assemble(options, load, order, poses, labels, references, mask, pixel_size, device, reporter, held)
+    setup = assemble(options, load, order, poses, labels, references, mask, pixel_size, device, reporter, held)
+    if options.focus_mask is not None:
+        setup = replace(setup, focus=_focus(user_path(options.focus_mask, project), mask, pixel_size, options.mask_diameter))
+    return replace(setup, priors=angle_priors(options, particles, order))
+
+
+def angle_priors(options: ClassifyOptions, particles: ParticleSet, order: npt.NDArray[np.int64]) -> AnglePriors | None:
+    """Priors of tilt and psi in the engine's order: of their columns, or the input angles where there are none."""
+    if not options.align or max(options.sigma_tilt, options.sigma_psi) <= 0:
+        return None
+    angles = matrix_to_euler(particles.angles)
+
+    def centres(label: str, axis: int) -> FloatArray:
+        given = particles.floats(label) if particles.has(label) else np.full(len(particles), NO_PRIOR)
+        return np.where(given < NO_PRIOR, given, angles[:, axis])[order]
+
+    return AnglePriors(centres(ANGLE_TILT_PRIOR, 1), centres(ANGLE_PSI_PRIOR, 2), options.sigma_tilt, options.sigma_psi)
+
+
+def _focus(path: Path, mask: npt.NDArray[np.float32], pixel_size: float, diameter: float) -> npt.NDArray[np.float32]:
+    """The focus mask from a file; it must lie in the mask of the references."""
+    focus = read_mask(path, len(mask), pixel_size, diameter)
+    if not np.any(focus * mask > 0.5):
+        raise GeometryError(
+            f"Expected a focus mask that meets the mask of the references, found none in {path}; make it where classes may differ."
+        )
+    return focus
+
+
+def _map_shell(options: ClassifyOptions, lattice: Lattice, extent: float) -> int:
+    """Shell to which maps are made at least, for a box of `extent` Å."""
+    if options.map_limit < 0:
+        return 0
+    return lattice.last_shell if options.map_limit == 0 else min(lattice.last_shell, int(extent / options.map_limit + 0.5))
 
 
 @dataclass(frozen=True)
@@ -222,13 +263,13 @@ def assemble(
     fold = np.empty(count, np.int64)
     fold[np.random.default_rng([options.seed, 2]).permutation(count)] = np.arange(count) % folds
     # with one orientation each, data stay on the particles' own lattice: nothing is interpolated
-    one_orientation = not options.align or options.local_range == 0
+    one_orientation = not options.align or (options.local_range == 0 and not options.relax_symmetry)
     grid = PaddedGrid(box, 1, exact=True) if one_orientation else PaddedGrid(box)
     return Setup(
         options=options,
         prepared=prepared,
         load=load,
-        particles=Particles(labels.optics, labels.tomogram, fold),
+        particles=Particles(labels.optics, np.arange(count) if options.particle_scales else labels.tomogram, fold),
         order=order,
         frames=frames,
         input_orientations=angles,
@@ -240,6 +281,9 @@ def assemble(
         pixel_size=pixel_size,
         initial_shell=int(np.clip(round(box * pixel_size / options.initial_lowpass), min(3, limit), limit)),
         limit_shell=limit,
+        tomograms=labels.tomogram,
+        map_shell=_map_shell(options, lattice, box * pixel_size),
+        relaxed=symmetry_matrices(options.relax_symmetry) if options.relax_symmetry else None,
         device=device,
     )
 

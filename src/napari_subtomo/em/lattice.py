@@ -38,9 +38,11 @@ class Lattice:
         half = (x > 0) | ((x == 0) & (y > 0)) | ((x == 0) & (y == 0) & (z >= 0))
         radius = np.sqrt(x**2 + y**2 + z**2)
         chosen = np.flatnonzero(half & (radius <= last_shell))
-        chosen = chosen[np.argsort(radius[chosen], kind="stable")]
+        shell = np.floor(radius + 0.5).astype(np.int64)
+        # within a shell as they lie in memory, so that interpolation walks through a grid instead of jumping about in it
+        chosen = chosen[np.argsort(shell[chosen], kind="stable")]
         k = np.stack([x[chosen], y[chosen], z[chosen]], axis=1).astype(np.float32)
-        return cls(n, last_shell, k, np.floor(radius[chosen] + 0.5).astype(np.int64))
+        return cls(n, last_shell, k, shell[chosen])
 
     def __len__(self) -> int:
         """Number of voxels."""

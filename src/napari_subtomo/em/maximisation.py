@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.statistics import Sums
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.rotate import PaddedGrid
 
 FloatArray = npt.NDArray[np.float64]
@@ -124,7 +125,7 @@ class Maximiser:
         volume: npt.NDArray[np.float32] = self.grid.to_map(np.where(self.inside, transform, 0)) * self.mask
         return volume
 
-    def references(self, sums: Sums, noise: FloatArray, regularisation: float, shrink_to: str) -> References:
+    def references(self, sums: Sums, noise: FloatArray, regularisation: float, shrink_to: str, threads: int = 1) -> References:
         """References per fold and class, none of them made with the fold that will be compared with it.
 
         The consensus leaves the fold out as well: a particle's own share in it would favour every real class over the empty one.
@@ -138,6 +139,7 @@ class Maximiser:
             T.
         shrink_to : str
             "consensus", or "own" for RELION's prior (each class towards zero by its own spectrum).
+        threads : int
         """
         folds, classes = sums.numerator.shape[:2]
         n = self.grid.n
@@ -152,9 +154,10 @@ class Maximiser:
         totals = sums.numerator.sum(0), sums.denominator.sum(0)
         mean = self.consensus(*everything, noise)
         rho = self.spread(noise / (DELTA * regularisation * np.maximum(self.shell_mean(mean.real**2 + mean.imag**2), 1e-30)))
-        transforms: list[list[Any]] = [[] for _ in range(classes)]
-        for f in range(folds):
+
+        def of_fold(f: int) -> list[Any]:
             left = 0 if folds == 1 else 1  # with a single fold there is nothing to leave out
+            transforms = []
             others = self.consensus(everything[0] - left * by_fold[0][f], np.maximum(everything[1] - left * by_fold[1][f], 0), noise)
             for c in range(classes):
                 reference = others
@@ -163,9 +166,12 @@ class Maximiser:
                     den = np.maximum(totals[1][c] - left * sums.denominator[f, c], 0)
                     reference = (num + rho * others) / (den + rho)
                 maps[f, c] = self.masked_map(reference)
-                transforms[c].append(self.grid.transform(maps[f, c]))
-        for c in range(classes):
-            map_noise[c] = self.jackknife(transforms[c])
+                transforms.append(self.grid.transform(maps[f, c]))
+            return transforms
+
+        transforms = list(ordered_map(of_fold, range(folds), threads))
+        for c, of_class in enumerate(zip(*transforms, strict=True)):
+            map_noise[c] = self.jackknife(list(of_class))
         return References(maps, map_noise)
 
     def jackknife(self, transforms: list[Any]) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_subtomo.em.engine import M_STEP_SHELLS
 from napari_subtomo.em.poses import steps_for
 from napari_subtomo.geometry import so3
+from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.options.classify import ClassifyOptions
 
 _EXACT = 8  # steps in a search range up to which its points are counted one by one
@@ -72,7 +73,8 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
         shell = min(first + iteration - 1, last)
         rotations, shifts = poses(options, shell, box, pixel)
         many = iteration > alone and (waits or iteration > 1 or options.absolute_greyscale)
-        map_shell = min((box - 1) // 2, shell + M_STEP_SHELLS)
+        asked = 0.0 if options.map_limit < 0 else box * pixel / max(options.map_limit, 2 * pixel)
+        map_shell = min((box - 1) // 2, max(shell + M_STEP_SHELLS, int(asked + 0.5)))
         classes = options.classes if many else 1
         voxels, map_voxels = half_sphere(shell + 0.5), half_sphere(map_shell + 0.5)
         found.append(Iteration(rotations, shifts, classes, voxels, map_voxels, grid_nodes(options, box, map_shell), folds))
@@ -101,6 +103,7 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float) -> tuple
     else:
         turns = options.local_range / angle
         rotations = len(so3.ball(1.0, turns)) if turns <= _EXACT else _in_ball(turns)
+        rotations *= symmetry_order(options.relax_symmetry or "C1")
     ratio = options.offset_range / shift
     return rotations, len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
 

@@ -14,6 +14,7 @@ from napari_subtomo.em.expectation import EStep
 from napari_subtomo.em.maximisation import Maximiser, OwnMap, resolved_shell
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, Sums
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.geometry.orientations import relion_distance
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ FloatArray = npt.NDArray[np.float64]
 def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) -> list[OwnMap]:
     """Each class's own map; while there is one common class, it stands for all."""
     spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
-    made = [maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum) for c in range(sums.numerator.shape[1])]
+
+    def of_class(c: int) -> OwnMap:
+        return maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum)
+
+    made = list(ordered_map(of_class, range(sums.numerator.shape[1]), setup.options.threads))
     if len(made) < setup.options.classes:
         made = [made[0]] * setup.options.classes
     if setup.options.empty_class:
@@ -37,6 +42,15 @@ def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) 
 def resolution(shell: int, setup: Setup) -> float:
     """Å of a shell; 999 for shell 0."""
     return setup.lattice.n * setup.pixel_size / shell if shell > 0 else UNKNOWN
+
+
+def tomogram_scales(setup: Setup, scales: FloatArray) -> FloatArray:
+    """Scale of each tomogram: its own, or the mean of its particles'."""
+    if not setup.options.particle_scales:
+        return scales
+    counts = np.bincount(setup.tomograms, minlength=len(setup.group_names))
+    means: FloatArray = np.bincount(setup.tomograms, scales, len(counts)) / np.maximum(counts, 1)
+    return means
 
 
 def class_fractions(setup: Setup, posterior: FloatArray) -> FloatArray:
@@ -97,8 +111,8 @@ def describe(
         orientability=accuracy.orientability,
         noise=new.noise,
         group_names=setup.group_names,
-        group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),
-        group_scales=new.scales,
+        group_counts=np.bincount(setup.tomograms, minlength=len(setup.group_names)),
+        group_scales=tomogram_scales(setup, new.scales),
         current_resolution=resolution(int(shells.max()), setup),
         current_size=2 * new.last_shell,
         temperature=new.temperature,
@@ -117,6 +131,7 @@ def describe(
         change_orientations=float(relion_distance(state.orientations, new.orientations, setup.mates).mean()) if n else 0.0,
         change_offsets=float(np.sqrt((moved**2).sum() / max(2 * n, 1)) * setup.pixel_size),
         seconds=seconds,
+        scales=new.scales[back] if o.particle_scales else None,
     )
 
 
@@ -186,8 +201,8 @@ def describe_start(setup: Setup, state: State) -> Classes:
         orientability=zeros,
         noise=state.noise,
         group_names=setup.group_names,
-        group_counts=np.bincount(setup.particles.group, minlength=len(setup.group_names)),
-        group_scales=state.scales,
+        group_counts=np.bincount(setup.tomograms, minlength=len(setup.group_names)),
+        group_scales=tomogram_scales(setup, state.scales),
         current_resolution=float(o.initial_lowpass),
         current_size=2 * state.last_shell,
         temperature=state.temperature,

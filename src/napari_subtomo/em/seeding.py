@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
+from napari_subtomo.em.constraints import composed, focused_data
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
 from napari_subtomo.em.prepare import resample
@@ -47,6 +48,8 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
         return _same_for_all(state, o.classes)
     voxels = lattice.prefix(state.last_shell)
     g, h = _aligned(setup, state, kept, voxels, reporter)
+    if setup.focus is not None:
+        g = focused_data(g, h, lattice, setup.focus)
     optics, shell = setup.particles.optics[kept], lattice.shell[:voxels]
     noise = state.noise.astype(np.float32)[optics][:, shell]
     gamma, agreement = cluster(
@@ -75,6 +78,8 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
             share = here * gamma[:, c].astype(np.float32)
             values = (share @ g + rho * mean) / (share @ h + rho)
             maps[f, c] = lattice_map(values, lattice) * setup.maximiser.mask
+        if setup.focus is not None:
+            maps[f] = composed(maps[f][None], (lattice_map(mean, lattice) * setup.maximiser.mask)[None], setup.focus)[0]
     maximiser = setup.maximiser
     map_noise = np.stack([maximiser.jackknife([maximiser.grid.transform(maps[f, c]) for f in range(folds)]) for c in range(o.classes)])
     fractions = np.append(gamma.sum(0) / len(state.labels), 1 - len(kept) / len(state.labels) if o.empty_class else 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -43,6 +43,14 @@ class State:
         Whether a shell beyond the first E-step's has ever held signal.
     steps : ndarray, shape (2,)
         Angular (degrees) and offset step (pixels) last used.
+    quiet : int
+        Iterations in a row that changed nothing (`convergence`).
+    best_shell : int
+        Largest `last_shell` so far.
+    smallest : ndarray, shape (3,)
+        Smallest changes of classes (fraction), orientations (degrees) and offsets (Å) so far.
+    recent : ndarray, shape (m, n)
+        Labels of the last iterations with all classes, the newest last.
     """
 
     iteration: int
@@ -59,6 +67,10 @@ class State:
     labels: npt.NDArray[np.int64]
     signal: bool
     steps: FloatArray
+    quiet: int = 0
+    best_shell: int = 0
+    smallest: FloatArray = field(default_factory=lambda: np.full(3, np.inf))
+    recent: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
 
 def write_state(path: Path, state: State) -> None:
@@ -77,7 +89,9 @@ def read_state(path: Path) -> State:
     """
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
-            values = {f.name: arrays[f.name] for f in fields(State)}
+            # what a state of an earlier version lacks has a default
+            late = {f.name for f in fields(State) if f.default is not MISSING or f.default_factory is not MISSING}
+            values = {f.name: arrays[f.name] for f in fields(State) if f.name in arrays or f.name not in late}
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise FileFormatError(
             f"Expected the state of an iteration in {path}, found a damaged file ({error}); delete it to resume from an earlier iteration."

@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 TEMPLATES = 24
 MOST_PARTICLES = 2000
+COOLING = 5  # iterations in which an initial uncertainty of the classes falls to nothing
 
 
 def noise_temperature(
@@ -61,3 +62,8 @@ def noise_temperature(
         found += float((projection.astype(np.float64) ** 2).sum())
         expected += float((power @ (2 * whitening * prepared.H[i, start:])).sum())
     return float(np.clip(found / expected, 0.5, 20)) if expected > 0 else 1.0
+
+
+def uncertainty(factor: float, since: int) -> float:
+    """Factor on the temperature in an iteration `since` the first one with classes: falls to 1 in equal ratios."""
+    return 1.0 if since < 0 else float(factor ** max(0.0, 1 - since / COOLING))

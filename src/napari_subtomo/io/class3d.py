@@ -97,6 +97,8 @@ def _data(classes: Classes, particles: ParticleSet) -> ParticleSet:
         r.NR_OF_SIGNIFICANT_SAMPLES: classes.n_significant,
         r.LOG_EVIDENCE: classes.log_evidence,
     }
+    if classes.scales is not None:
+        columns[r.PARTICLE_SCALE] = classes.scales
     posed = particles.with_poses(angles=classes.angles, origins=classes.origins) if classes.sampling.align else particles
     return posed.with_columns(columns)
 
@@ -162,6 +164,7 @@ def _optimiser(
         r.CHANGES_OPTIMAL_ORIENTATIONS: classes.change_orientations,
         r.CHANGES_OPTIMAL_OFFSETS: classes.change_offsets,
         r.CHANGES_OPTIMAL_CLASSES: classes.change_classes,
+        r.HAS_CONVERGED: flag[bool(classes.converged)],
         r.DO_CORRECT_SCALE: 1,
         r.DO_CORRECT_CTF: flag[options.ctf_correction],
         r.DO_IGNORE_CTF_UNTIL_FIRST_PEAK: flag[options.ignore_ctf_until_first_peak],

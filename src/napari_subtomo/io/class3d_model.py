@@ -63,6 +63,7 @@ def model_blocks(classes: Classes, map_names: Sequence[str], options: ClassifyOp
 
 def _general(classes: Classes, options: ClassifyOptions) -> StarBlock:
     sigma = options.local_range / 3 if options.local_range > 0 else 0.0
+    tilt, psi = (min([s for s in (sigma, given) if s > 0], default=0.0) for given in (options.sigma_tilt, options.sigma_psi))
     values = {
         r.REFERENCE_DIMENSIONALITY: 3,
         r.DATA_DIMENSIONALITY: 3,
@@ -81,10 +82,10 @@ def _general(classes: Classes, options: ClassifyOptions) -> StarBlock:
         r.TAU2_FUDGE_FACTOR: options.regularisation,
         r.NORM_CORRECTION_AVERAGE: 1.0,
         r.SIGMA_OFFSETS_ANGST: classes.sigma_offset,
-        r.ORIENTATIONAL_PRIOR_MODE: 1 if sigma > 0 else 0,
+        r.ORIENTATIONAL_PRIOR_MODE: 1 if max(sigma, tilt, psi) > 0 else 0,
         r.SIGMA_PRIOR_ROT: sigma,
-        r.SIGMA_PRIOR_TILT: sigma,
-        r.SIGMA_PRIOR_PSI: sigma,
+        r.SIGMA_PRIOR_TILT: tilt,
+        r.SIGMA_PRIOR_PSI: psi,
         r.LOG_LIKELIHOOD: classes.log_likelihood,
         r.AVERAGE_PMAX: classes.average_pmax,
         r.NOISE_TEMPERATURE: classes.temperature,

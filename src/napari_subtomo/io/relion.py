@@ -181,6 +181,7 @@ EXPERIMENTAL_DATA_STAR_FILE = "rlnExperimentalDataStarFile"
 ORIENT_SAMPLING_STAR_FILE = "rlnOrientSamplingStarFile"
 CURRENT_ITERATION = "rlnCurrentIteration"
 NUMBER_OF_ITERATIONS = "rlnNumberOfIterations"
+HAS_CONVERGED = "rlnHasConverged"
 RANDOM_SEED = "rlnRandomSeed"
 PARTICLE_DIAMETER = "rlnParticleDiameter"
 WIDTH_MASK_EDGE = "rlnWidthMaskEdge"
@@ -286,6 +287,7 @@ DO_IGNORE_CTF_UNTIL_FIRST_PEAK = "rlnDoIgnoreCtfUntilFirstPeak"
 
 # --- columns of our own, kept by RELION's programs ------------------------------------------------------------------------
 LOG_EVIDENCE = "subtomoLogEvidenceRatio"  # log evidence of "a particle" against "nothing there"
+PARTICLE_SCALE = "subtomoScale"  # grey scale of a particle; rlnGroupScaleCorrection is that of its tomogram
 NOISE_TEMPERATURE = "subtomoNoiseTemperature"
 EMPTY_CLASS = "subtomoEmptyClass"
 PHASE = "subtomoPhase"

@@ -90,7 +90,7 @@ OPTIMISER_SETTINGS: dict[str, str] = {
     "rlnHelicalSymmetryLocalRefinement": "0",
     "rlnHelicalSigmaDistance": "-1.00000",
     "rlnHelicalKeepTiltPriorFixed": "0",
-    "rlnHasConverged": "0",
+    r.HAS_CONVERGED: "0",
     "rlnHasHighFscAtResolLimit": "0",
     "rlnHasLargeSizeIncreaseIterationsAgo": "0",
     "rlnDoCorrectNorm": "0",

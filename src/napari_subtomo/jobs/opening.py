@@ -102,10 +102,11 @@ def check_folder(folder: Path, spec: JobSpec, resolved: Mapping[str, Any]) -> Jo
     if record.job != spec.name:
         raise JobError(f"Expected a {spec.name} job in {folder}, found a {record.job} job; {another}.")
     differ = differences(spec, record.resolved, resolved)
-    if spec.extends in differ and resolved[spec.extends] > record.resolved.get(spec.extends, 0):
-        differ.remove(spec.extends)
-        if not differ:
-            return record
+    longer = {spec.extends} if spec.extends in differ and resolved[spec.extends] > record.resolved.get(spec.extends, 0) else set()
+    longer |= {spec.stops} if spec.stops in differ and not resolved[spec.stops] else set()
+    differ = [name for name in differ if name not in longer]
+    if longer and not differ:
+        return record
     if record.exit_status == "finished":
         other = f" (with other options: {', '.join(differ)})" if differ else ""
         raise JobError(f"A finished {record.job} job{other} is in {folder}; {another}.")

@@ -38,6 +38,8 @@ class JobSpec:
         Options that do not change the result and may differ when a run is gone on with.
     extends : str
         Option by which a run, finished or not, may be made longer.
+    stops : str
+        Switch by which a run ends before that; given as no, a run that ended so goes on.
     """
 
     name: str
@@ -50,6 +52,7 @@ class JobSpec:
     resumes: bool = False
     free: tuple[str, ...] = ("device", "threads")
     extends: str = ""
+    stops: str = ""
 
     @property
     def model(self) -> type[JobOptions]:
@@ -89,6 +92,7 @@ _ALL = (
         resumes=True,
         free=("device", "threads", "preread", "scratch_dir"),
         extends="iterations",
+        stops="stop_when_converged",
     ),
     _spec("select", "select", "SelectOptions", "Select", "keep the particles of chosen classes"),
     _spec("remove-duplicates", "duplicates", "DuplicatesOptions", "Select", "drop particles that are too close to others"),

@@ -174,6 +174,8 @@ class PaddedGrid:
     def shell_mean(self, values: Any, last_shell: int) -> Any:
         """Mean of real node values over the whole sphere per shell 0 … last_shell, shape (last_shell + 1,)."""
         xp = namespace(values)
+        if xp is np:
+            return _averages(self, last_shell) @ values.ravel().astype(np.float64)
         shell, weight = xp.asarray(self.shell).ravel(), xp.asarray(self.multiplicity).ravel()
         inside = shell <= last_shell
         total = xp.bincount(shell[inside], (values.ravel() * weight)[inside], last_shell + 1)
@@ -185,6 +187,20 @@ def _limited(n: int, padding: int, exact: bool, limit: int) -> PaddedGrid:
     """The grid of `PaddedGrid.up_to`, kept with its tables: every iteration asks again."""
     grid = PaddedGrid(n, padding, exact, limit)
     return grid if grid.edge <= 0.8 * grid.size else PaddedGrid(n, padding, exact)
+
+
+@lru_cache(maxsize=16)
+def _averages(grid: PaddedGrid, last_shell: int) -> Any:
+    """Sparse matrix (last_shell + 1, nodes) that takes means over shells."""
+    from scipy.sparse import csr_matrix
+
+    shell, weight = grid.shell.ravel(), grid.multiplicity.ravel().astype(np.float64)
+    nodes = np.flatnonzero(shell <= last_shell)
+    nodes = nodes[np.argsort(shell[nodes], kind="stable")]
+    total = np.bincount(shell[nodes], weight[nodes], last_shell + 1)
+    start = np.append(0, np.cumsum(np.bincount(shell[nodes], minlength=last_shell + 1)))
+    share = weight[nodes] / np.maximum(total, 1e-30)[shell[nodes]]
+    return csr_matrix((share, nodes.astype(np.int32), start.astype(np.int32)), shape=(last_shell + 1, grid.nodes))
 
 
 class Interpolation:
@@ -201,24 +217,24 @@ class Interpolation:
         xp = namespace(points)
         self.grid = grid
         q = points.astype(xp.float32) * grid.padding
-        self.flipped = q[:, 0] < 0
-        q = xp.where(self.flipped[:, None], -q, q)
+        flipped = q[:, 0] < 0
+        self.sign = xp.where(flipped, xp.float32(-1), xp.float32(1))  # of the imaginary part, in the half with k_x >= 0
+        q *= self.sign[:, None]
         low = xp.floor(q)
-        fraction = q - low
+        part = q - low
         low = low.astype(xp.int32)
         size_x, size = grid.shape[2], grid.edge
+        x = [xp.minimum(low[:, 0] + up, size_x - 1) for up in (0, 1)]
+        y, z = ([xp.where(low[:, axis] + up < 0, low[:, axis] + (up + size), low[:, axis] + up) for up in (0, 1)] for axis in (1, 2))
+        lower = 1 - part
         index = xp.empty((len(q), 8), xp.int32)
         weight = xp.empty((len(q), 8), xp.float32)
-        for corner in range(8):
-            dx, dy, dz = corner & 1, corner >> 1 & 1, corner >> 2
-            x = xp.minimum(low[:, 0] + dx, size_x - 1)
-            y, z = (low[:, 1] + dy) % size, (low[:, 2] + dz) % size
-            index[:, corner] = (z * size + y) * size_x + x
-            weight[:, corner] = (
-                (fraction[:, 0] if dx else 1 - fraction[:, 0])
-                * (fraction[:, 1] if dy else 1 - fraction[:, 1])
-                * (fraction[:, 2] if dz else 1 - fraction[:, 2])
-            )
+        for up_z, up_y in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            row = (z[up_z] * size + y[up_y]) * size_x
+            share = (part if up_z else lower)[:, 2] * (part if up_y else lower)[:, 1]
+            for up_x in (0, 1):
+                index[:, 4 * up_z + 2 * up_y + up_x] = row + x[up_x]
+                weight[:, 4 * up_z + 2 * up_y + up_x] = share * (part if up_x else lower)[:, 0]
         sparse = scipy_sparse(points)
         start = xp.arange(0, 8 * len(q) + 1, 8, dtype=xp.int32)
         self.matrix = sparse.csr_matrix((weight.ravel(), index.ravel(), start), shape=(len(q), grid.nodes))
@@ -238,9 +254,7 @@ class Interpolation:
         xp = namespace(volumes)
         if not xp.iscomplexobj(volumes):
             return self.matrix @ volumes
-        out = _product(self.matrix, volumes)
-        out[self.flipped] = out[self.flipped].conj()
-        return out
+        return self._mates(_product(self.matrix, volumes))
 
     def scatter(self, values: Any) -> Any:
         """Sums on the grid's nodes of values at the points, scaled so that a node's sum is that of a lattice voxel.
@@ -259,12 +273,15 @@ class Interpolation:
         """
         xp = namespace(values)
         scale = xp.float32(self.grid.padding**3)
-        if not xp.iscomplexobj(values):
-            sums = self.matrix.T @ values
-        else:
-            sums = _product(self.matrix.T, xp.where(self.flipped[:, None], values.conj(), values))
+        sums = _product(self.matrix.T, self._mates(values.copy())) if xp.iscomplexobj(values) else self.matrix.T @ values
         sums *= scale
         return sums
+
+    def _mates(self, values: Any) -> Any:
+        """Complex conjugates where the mate of a point lies in the half that is kept, in place."""
+        xp = namespace(values)
+        values.view(xp.float32).reshape(len(values), -1, 2)[:, :, 1] *= self.sign[:, None]
+        return values
 
 
 def _product(matrix: Any, columns: Any) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +14,9 @@ class JobOptions(BaseModel):
 
     # by name as well: an alias such as "from" cannot be written as an argument in Python
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
+
+    #: values of the field `preset` to the options that each of them sets, where they are not given
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
 
 def option(default: Any, help: str, *, title: str | None = None, unit: str | None = None, group: str = "Options", **bounds: Any) -> Any:
@@ -29,7 +33,7 @@ def option(default: Any, help: str, *, title: str | None = None, unit: str | Non
     unit : str, optional
         Unit shown after the value: "Å", "px", "deg", "e/Å²".
     group : str
-        Tab of the form and section of the help: "I/O", "Reference", "CTF", "Optimisation", "Sampling", "Compute".
+        Tab of the form and section of the help: "I/O", "Reference", "CTF", "Optimisation", "Advanced", "Sampling", "Compute".
     **bounds
         `ge`, `gt`, `le`, `lt` as in pydantic.
     """

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
 from napari_subtomo.options.base import SubtomogramInputOptions, option
+
+#: What RELION 5's Class3D does by default where an option says how to do it.
+RELION: Mapping[str, Any] = {
+    "start": "random",
+    "shrink_to": "own",
+    "folds": 1,
+    "noise_temperature": 1.0,
+    "empty_class": False,
+    "stop_when_converged": False,
+    "fixed_sampling": True,
+    "restarts": 1,
+}
 
 
 class EMOptions(SubtomogramInputOptions):
@@ -18,6 +31,12 @@ class EMOptions(SubtomogramInputOptions):
         None,
         "Mask (0 to 1) that multiplies all references; without it a soft sphere of the mask diameter.",
         title="Reference mask",
+        group="I/O",
+    )
+    focus_mask: Path | None = option(
+        None,
+        "Mask (0 to 1) of the region in which classes may differ: outside of it all are compared as their common average.",
+        title="Focus mask",
         group="I/O",
     )
     absolute_greyscale: bool = option(
@@ -93,6 +112,31 @@ class EMOptions(SubtomogramInputOptions):
         5.0, "Search radius about the input position.", title="Offset search range", unit="px", group="Sampling", ge=0
     )
     offset_step: float = option(1.0, "Step of the offset search.", title="Offset search step", unit="px", group="Sampling", gt=0)
+    relax_symmetry: str = option(
+        "",
+        "Point group whose symmetry mates of the input orientations are searched too, for particles that break it, e.g. C6; "
+        "for local searches.",
+        title="Relax symmetry",
+        group="Sampling",
+    )
+    sigma_tilt: float = option(
+        -1.0,
+        "Standard deviation of a Gaussian prior about each particle's rlnAngleTiltPrior (its input tilt without one), cut at three sigma; "
+        "local searches keep to it as well; "
+        "-1: none.",
+        title="Prior width on tilt angle",
+        unit="deg",
+        group="Sampling",
+        le=90,
+    )
+    sigma_psi: float = option(
+        -1.0,
+        "The same about rlnAnglePsiPrior; -1: none.",
+        title="Prior width on psi angle",
+        unit="deg",
+        group="Sampling",
+        le=180,
+    )
     fixed_sampling: bool = option(
         False, "Keep the angular and offset steps as given at every resolution.", title="Fixed sampling?", group="Sampling"
     )
@@ -100,16 +144,16 @@ class EMOptions(SubtomogramInputOptions):
         5,
         "A particle is compared with class differences made without its own fold; 1: with everything (RELION's way).",
         title="Number of folds",
-        group="Optimisation",
+        group="Advanced",
         ge=1,
         le=20,
     )
     noise_temperature: float = option(
         -1.0,
         "Factor on the noise variance in the E-step that accounts for noise correlated between Fourier voxels; "
-        "-1: measured, at every iteration anew.",
+        "-1: measured, on the particles before the first iteration.",
         title="Noise temperature",
-        group="Optimisation",
+        group="Advanced",
     )
     preread: Literal["auto", "yes", "no"] = option(
         "auto",
@@ -126,10 +170,24 @@ class EMOptions(SubtomogramInputOptions):
 class ClassifyOptions(EMOptions):
     """3D classification (Class3D)."""
 
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"relion": RELION}
+
+    preset: Literal["default", "relion"] = option(
+        "default",
+        "relion: begin, regularise and sample as RELION does; what is given beside it wins.",
+        title="Preset",
+        group="Optimisation",
+    )
     classes: int = option(
         1, "Number of classes, the empty class not counted.", title="Number of classes", group="Optimisation", ge=1, le=50
     )
     iterations: int = option(25, "Number of iterations.", title="Number of iterations", group="Optimisation", ge=1)
+    stop_when_converged: bool = option(
+        True,
+        "Stop before the last iteration when classes, orientations and offsets change no less and the resolution does not grow.",
+        title="Stop when nothing changes?",
+        group="Optimisation",
+    )
     regularisation: float = option(
         1.0, "Larger: more fine detail and more noise in the classes.", title="Regularisation parameter T", group="Optimisation", gt=0
     )
@@ -143,31 +201,73 @@ class ClassifyOptions(EMOptions):
         "leave-one-out",
         "How classes begin from one reference: leave-one-out clustering at the poses of a common average, or RELION's random assignment.",
         title="How classes begin",
-        group="Optimisation",
+        group="Advanced",
     )
     shrink_to: Literal["consensus", "own"] = option(
         "consensus",
         "What the references of the E-step are regularised towards: the common average, or zero (RELION's way).",
         title="Regularise classes towards",
-        group="Optimisation",
+        group="Advanced",
     )
     consensus_iterations: int = option(
         5,
         "Iterations with one common class before the classes begin (start leave-one-out).",
         title="Common iterations before",
-        group="Optimisation",
+        group="Advanced",
         ge=1,
     )
     restarts: int = option(
         8,
         "Random starts of the leave-one-out clustering; the partition most of them agree on is taken.",
         title="Random starts of the clustering",
-        group="Optimisation",
+        group="Advanced",
         ge=1,
     )
 
+    assignment: Literal["soft", "best-pose", "best"] = option(
+        "soft",
+        "Poses of a particle that enter the maps: all by their probability, the best of each class, or the best class and pose alone.",
+        title="Poses that enter the maps",
+        group="Advanced",
+    )
+    initial_uncertainty: float = option(
+        1.0,
+        "Factor on the noise temperature when the classes begin, which falls to 1 within five iterations.",
+        title="Initial classification uncertainty",
+        group="Advanced",
+        ge=1,
+        le=100,
+    )
+    nonnegative: bool = option(
+        False,
+        "Set negative values of the references to zero before particles are compared.",
+        title="References not negative?",
+        group="Advanced",
+    )
+    map_limit: float = option(
+        -1.0,
+        "Finest resolution of the maps that are written, 0 for Nyquist; -1: automatic, three shells beyond what is compared.",
+        title="Limit resolution of maps to",
+        unit="Å",
+        group="Advanced",
+    )
+    particle_scales: bool = option(
+        False, "Fit a grey scale for each particle, drawn to that of its tomogram.", title="Scale of each particle?", group="Advanced"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        chosen = cls.PRESETS.get(str(given.get("preset"))) if isinstance(given, Mapping) else None
+        return given if chosen is None else {**chosen, **given}
+
     @model_validator(mode="after")
     def _sensible(self) -> ClassifyOptions:
+        if self.relax_symmetry and (not self.align or self.local_range < 0):
+            raise ValueError(
+                "expected a local search with alignment to relax a symmetry, found none; give --local-range, 0 for the mates alone "
+                "(a search over all orientations finds the mates anyway)"
+            )
         if self.align and self.offset_range > 0 and self.offset_step > 2 * self.offset_range:
             raise ValueError(
                 f"expected an offset step of at most twice the offset range ({self.offset_range} px), found {self.offset_step} px; "

@@ -42,12 +42,15 @@ class OptionForm(QTabWidget):
 
     #: name of the field that the user changed
     edited = Signal(str)
+    #: fields were given values by something else than the user
+    filled = Signal()
 
     def __init__(self, model: type[JobOptions], leave_out: Collection[str] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = model
         self.widgets: dict[str, FieldWidget] = {}
         self._touched: set[str] = set()
+        self._shown: set[str] = set()  # given by the job that is shown
         self._suggestions: dict[str, Suggested] = {}
         self._stars: dict[str, QToolButton] = {}
         self._pages: dict[str, int] = {}
@@ -105,11 +108,15 @@ class OptionForm(QTabWidget):
     def values(self) -> dict[str, Any]:
         """What differs from the defaults, by field name, as the user entered it."""
         found = {}
+        preset = self.model.PRESETS.get(str(self.widgets["preset"].value), {}) if "preset" in self.widgets else {}
         for name, widget in self.widgets.items():
             info = self.model.model_fields[name]
             value, default = read_field(widget, info), default_of(info)
             # a spin box always has a value: that of a needed number which nobody gave is none
-            given = name in self._touched or name in self._suggestions or not isinstance(value, int | float)
+            if name in preset and value is not None:  # the default beside a preset is a choice
+                found[name] = value
+                continue
+            given = name in self._touched | self._shown or name in self._suggestions or not isinstance(value, int | float)
             if value is not None and value not in (default, _plain(default)) and (given or not info.is_required()):
                 found[name] = value
         return found
@@ -142,11 +149,13 @@ class OptionForm(QTabWidget):
         finally:
             self._filling = False
         self._mark()
+        self.filled.emit()
 
     def show_all(self, values: Mapping[str, Any]) -> None:
         """Show the options of a job: fields that it was not given hold their defaults, whatever was filled in before."""
         fields = self.model.model_fields
         defaults = {name: default_of(fields[name]) for name in self.widgets if not fields[name].is_required()}
+        self._shown = set(values)
         self.set_values(defaults | dict(values))
 
     def prefill(self, values: Mapping[str, Any]) -> None:
@@ -165,9 +174,15 @@ class OptionForm(QTabWidget):
 
     # --- suggestions -------------------------------------------------------------------------------------------------------
 
-    def suggest(self, suggestions: Mapping[str, Suggested]) -> None:
-        """Fill fields that the user has not touched; ✦ beside a field says why, and takes the suggestion where it was touched."""
+    def suggest(self, suggestions: Mapping[str, Suggested], fill: bool = True) -> None:
+        """Fill fields that the user has not touched; ✦ beside a field says why, and takes the suggestion where it was touched.
+
+        Without `fill` all fields keep their values.
+        """
         self._suggestions = {name: suggestion for name, suggestion in suggestions.items() if name in self.widgets}
+        if not fill:
+            self._mark()
+            return
         self.prefill({name: suggestion.value for name, suggestion in self._suggestions.items()})
 
     def take(self, name: str) -> None:
@@ -190,8 +205,16 @@ class OptionForm(QTabWidget):
     def _changed(self, name: str) -> None:
         if not self._filling:
             self._touched.add(name)
+            if name == "preset":
+                self._show_preset()
             self._mark()
             self.edited.emit(name)
+
+    def _show_preset(self) -> None:
+        """Show what the chosen preset sets, and the defaults of what only others set."""
+        fields, presets = self.model.model_fields, self.model.PRESETS
+        defaults = {name: default_of(fields[name]) for values in presets.values() for name in values}
+        self.set_values(defaults | dict(presets.get(str(self.widgets["preset"].value), {})))
 
 
 def _plain(default: Any) -> Any:

@@ -254,7 +254,7 @@ class JobDock(Dock):
         self.monitor.follow(folder)
         options = self._options_of(folder)
         if options:
-            self.form.form.show_all(options)
+            self.form.show_job(options)
         self.show_results(folder, self.project)
 
     def _give_room(self) -> None:

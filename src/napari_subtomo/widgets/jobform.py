@@ -72,6 +72,7 @@ class JobForm(QWidget):
         self._settled.setInterval(SETTLE)
         self._settled.timeout.connect(self._read_facts)
         self.form.edited.connect(self._edited)
+        self.form.filled.connect(self._forecast)
         self.diameter.editingFinished.connect(self._suggest)
 
     def set_project(self, project: Project, diameter: float) -> None:
@@ -88,6 +89,12 @@ class JobForm(QWidget):
         self.form.prefill(files)
         self._settled.start()
 
+    def show_job(self, options: Mapping[str, Any]) -> None:
+        """Show the options of a job; what is suggested for its inputs is marked, but does not take their place."""
+        self._settled.stop()
+        self.form.show_all(options)
+        self._read_facts(fill=False)
+
     def options(self) -> JobOptions:
         """The option model; see `OptionForm.options`."""
         return self.form.options()
@@ -103,7 +110,7 @@ class JobForm(QWidget):
             self._settled.start()
         self._forecast()
 
-    def _read_facts(self) -> None:
+    def _read_facts(self, fill: bool = True) -> None:
         project, values = self._project, self.form.values()
         if project is None:
             return
@@ -112,29 +119,30 @@ class JobForm(QWidget):
         self._asked += 1
         number = self._asked
 
-        def read(_: Reporter) -> tuple[int, Facts]:
+        def read(_: Reporter) -> tuple[int, bool, Facts]:
             if not _rates:
                 _rates.append(measure_rates())
-            return number, gather_facts(particles, values.get("tomograms"), values.get("reference"), project)
+            return number, fill, gather_facts(particles, values.get("tomograms"), values.get("reference"), project)
 
-        task: Task[tuple[int, Facts]] = Task(read, self)
+        task: Task[tuple[int, bool, Facts]] = Task(read, self)
         self._reading = task
         task.finished.connect(self._facts_known)
         task.start()
 
-    def _facts_known(self, answer: tuple[int, Facts]) -> None:
-        number, facts = answer
+    def _facts_known(self, answer: tuple[int, bool, Facts]) -> None:
+        number, fill, facts = answer
         if number == self._asked:  # else the inputs have changed meanwhile
             self.facts = facts
-            self._suggest()
+            self._suggest(fill)
             self.known.emit(facts)
 
-    def _suggest(self) -> None:
+    def _suggest(self, fill: bool = True) -> None:
         found = dict(suggest(self.job, self.facts, self.diameter.value() or None))
         if settings().threads and "threads" in found:
             del found["threads"]
-            self.form.prefill({"threads": settings().threads})
-        self.form.suggest(found)
+            if fill:
+                self.form.prefill({"threads": settings().threads})
+        self.form.suggest(found, fill)
         self._forecast()
 
     def _forecast(self) -> None:

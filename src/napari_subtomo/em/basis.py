@@ -1,0 +1,163 @@
+"""Shifts and rotated references of the E-step through fewer functions than there are of them.
+
+On low shells the phases of neighbouring shifts, and a map turned by neighbouring rotations, are nearly linear combinations of a few
+functions. With `phases[t] ≈ Σ_s mixing[t, s] functions[s]` and the same for references, the large product over voxels is made for the
+functions, and the scores of all poses are combinations of few numbers. How many functions it takes depends on ranges and resolution, not on
+how fine the steps are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.numerics.backend import namespace, to_host
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Largest Σ H|A|²|error|²/(κσ²) of a shift or of a rotated reference in nats. The noise of a particle turns a residual ε into an error of
+#: √(2ε) in the score of a single pose; sums over a particle's poses average it to 0.01 nat.
+TOLERANCE = 1e-3
+#: Functions are used where there are at most this many of them for each that they stand for, and not for fewer than this.
+WORTH, LEAST = 0.75, 16
+#: Products with references have to have this many rows for each reference before functions are looked for: finding them is not free.
+ROWS = 1.2
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Functions that others, the given ones, are made of.
+
+    Attributes
+    ----------
+    functions : array, shape (s, V), complex64
+    mixing : array, shape (N, s), float32, or None
+        None: the functions are the given ones themselves.
+    residual : float
+        Largest residual of a given one, nats as of `TOLERANCE`.
+    """
+
+    functions: Any = field(repr=False)
+    mixing: Any = field(repr=False)
+    residual: float
+
+    def on(self, xp: Any) -> Basis:
+        """The same as arrays of a namespace."""
+        return Basis(xp.asarray(self.functions), None if self.mixing is None else xp.asarray(self.mixing), self.residual)
+
+    def mix(self, cross: Any) -> Any:
+        """From products with the functions, shape (m, s, C), to those with the given ones, shape (m, N, C)."""
+        return cross if self.mixing is None else self.mixing @ cross
+
+    def mix_last(self, cross: Any) -> Any:
+        """From products with the functions, shape (..., s), to those with the given ones, shape (..., N)."""
+        return cross if self.mixing is None else cross @ self.mixing.T
+
+
+def phases(shifts: FloatArray, k: Any, n: int) -> Any:
+    """e^{+2πi k·t/n} for shifts (nT, 3) in pixels and frequencies (V, 3) of a box of n, shape (nT, V), complex64, where `k` is."""
+    xp = namespace(k)
+    angle = xp.asarray((2 * np.pi / n * shifts).astype(np.float32)) @ k.T
+    parts = xp.empty((*angle.shape, 2), xp.float32)
+    parts[:, :, 0], parts[:, :, 1] = xp.cos(angle), xp.sin(angle)
+    return parts.view(xp.complex64)[:, :, 0]
+
+
+def shift_basis(shifts: FloatArray, lattice: Lattice, last_shell: int, energy: FloatArray, tolerance: float = TOLERANCE) -> Basis:
+    """The fewest functions that give the phases of all shifts within the tolerance.
+
+    Parameters
+    ----------
+    shifts : ndarray, shape (nT, 3)
+        Pixels.
+    lattice : Lattice
+    last_shell : int
+        Of the comparison.
+    energy : ndarray, shape (last_shell + 1,)
+        What a voxel of each shell adds to Σ H|A|²/(κσ²) of the references that are compared, nats.
+    tolerance : float
+        0: the phases themselves.
+
+    Returns
+    -------
+    Basis
+        On the host.
+    """
+    whole = phases(shifts, lattice.k[: lattice.prefix(last_shell)], lattice.n)
+    if tolerance <= 0 or len(shifts) < LEAST:
+        return Basis(whole, None, 0.0)
+    mixing, residual = leading(_overlaps(shifts, lattice, last_shell, energy), tolerance)
+    if mixing.shape[1] > WORTH * len(shifts):
+        return Basis(whole, None, 0.0)
+    return Basis((mixing.T @ whole.view(np.float32)).view(np.complex64), mixing, residual)
+
+
+def reference_basis(references: Any, weight: Any, rows: int, tolerance: float = TOLERANCE) -> Basis:
+    """The fewest functions that give all rotated references within the tolerance.
+
+    Parameters
+    ----------
+    references : array, shape (N, V), complex64
+    weight : array, shape (V,)
+        H/(κσ²) of the particles that are compared, their mean.
+    rows : int
+        Rows of the product that the functions are for.
+    tolerance : float
+        0: the references themselves.
+
+    Returns
+    -------
+    Basis
+        On the references' device; references are their own functions where others would not pay.
+    """
+    if tolerance <= 0 or len(references) < LEAST or rows < ROWS * len(references):
+        return Basis(references, None, 0.0)
+    xp = namespace(references)
+    weighted = (references * xp.sqrt(weight)).view(xp.float32).astype(xp.float64)  # rounded overlaps would hide what is left
+    mixing, residual = leading(to_host(weighted @ weighted.T), tolerance)
+    if mixing.shape[1] > WORTH * len(references):
+        return Basis(references, None, 0.0)
+    mixing = xp.asarray(mixing)
+    return Basis(xp.ascontiguousarray(mixing.T @ references.view(xp.float32)).view(xp.complex64), mixing, residual)
+
+
+def leading(overlaps: FloatArray, tolerance: float) -> tuple[npt.NDArray[np.float32], float]:
+    """The combinations of fewest functions from which all given ones follow within the tolerance (Eckart & Young: leading eigenvectors).
+
+    Parameters
+    ----------
+    overlaps : ndarray, shape (N, N)
+        Inner products of the given functions.
+    tolerance : float
+        Largest squared residual of a given one.
+
+    Returns
+    -------
+    mixing : ndarray, shape (N, s), float32
+        Orthonormal columns: functions are `mixing.T @ given`, the given ones again `mixing @ functions`.
+    residual : float
+        Largest squared residual.
+    """
+    values, vectors = np.linalg.eigh(overlaps)
+    # what is left of each without the smallest functions, one more in each column
+    left = (vectors**2 * np.maximum(values, 0)).cumsum(axis=1).max(axis=0)
+    dropped = min(int(np.searchsorted(left, tolerance, side="right")), len(overlaps) - 1)  # functions of nothing leave nothing
+    return np.ascontiguousarray(vectors[:, dropped:]).astype(np.float32), float(left[dropped - 1]) if dropped else 0.0
+
+
+def _overlaps(shifts: FloatArray, lattice: Lattice, last_shell: int, energy: FloatArray) -> FloatArray:
+    """Σ_k energy(k) cos(2π k·(t - t')/n) of all pairs of shifts, shape (nT, nT).
+
+    The sum does not change when axes are exchanged or mirrored, so that there are few different ones on a grid.
+    """
+    voxels = lattice.prefix(last_shell)
+    between = np.sort(np.abs(shifts[:, None] - shifts[None]).reshape(-1, 3).round(6), axis=1)
+    different, which = np.unique(between, axis=0, return_inverse=True)
+    weight = energy[lattice.shell[:voxels]]
+    angle = (2 * np.pi / lattice.n) * (different @ lattice.k[:voxels].T.astype(np.float64))
+    overlaps: FloatArray = (np.cos(angle) @ weight)[which.reshape(-1)].reshape(len(shifts), -1)
+    return overlaps
