@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, VALUE_BYTES, scatter_points
+from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, VALUE_BYTES, scatter_points
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
 from napari_subtomo.em.streamed import streamed_bytes
@@ -118,12 +118,12 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     block = together * (shifted + 20 * step.voxels)
     remembered = 16.0 * n * min(step.shifts * classes * step.rotations, _REMEMBERED)
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
-    turning = points * (POINT_BYTES + 16 * references)
-    comparing = points * (8 * references + threads * 20 * classes) + threads * block + 8 * step.shifts * step.voxels
+    turning = points * (POINT_BYTES + 12 * references + threads * 20 * classes)
+    comparing = points * 12 * references + options.threads * block + 8 * step.shifts * step.voxels
     search = max(turning, comparing) + remembered
     all_rows = references * step.rotations
     rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
-    sums = 12.0 * rows * step.map_voxels
+    sums = min(12.0 * rows * step.map_voxels, SUMS_BYTES)
     summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
     inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
     insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (POINT_BYTES + VALUE_BYTES * references)
@@ -145,8 +145,9 @@ def _clustering(step: Iteration, n: int, options: ClassifyOptions) -> float:
 
 
 def in_block(bytes_each: float, n: int, step: Iteration) -> float:
-    """Particles of a fold that are compared at once."""
-    return min(max(1.0, BLOCK_BYTES // bytes_each), 64, math.ceil(n / step.folds))
+    """Particles of a fold that are compared at once; blocks are of nearly equal size."""
+    members = math.ceil(n / step.folds)
+    return math.ceil(members / math.ceil(members / min(max(1.0, BLOCK_BYTES // bytes_each), 64)))
 
 
 def chunk(step: Iteration) -> float:
