@@ -4,11 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import em_world as world
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from napari_subtomo.em import classify, engine, expectation, memory
+from napari_subtomo.em import classify, engine, expectation, memory, posteriors
 from napari_subtomo.em.memory import needs, streams, where_held
 from napari_subtomo.errors import OptionError
 from napari_subtomo.io.project import JobFolder, Project
@@ -137,3 +138,23 @@ def test_no_more_threads_work_than_were_asked_for(monkeypatch, tmp_path):
     (tmp_path / "job1").mkdir()
     assert iterations_of(2) == {"set_up": {1}, "start": {1}, "search": {1}}
     assert iterations_of(1) == {"set_up": {1}, "start": {1}, "search": {2}}
+
+
+def test_poses_that_hold_nothing_are_not_remembered(monkeypatch):
+    rng = np.random.default_rng(5)
+    log = rng.normal(0, 3, (2, 40, 2, 100)).astype(np.float32)
+    log[1, 3, 1, 7] = 40  # one pose holds all
+    kept = {}
+    for tail in (0.0, posteriors.TAIL):
+        monkeypatch.setattr(posteriors, "TAIL", tail)
+        running, best, found = np.full((2, 2), -np.inf), np.full(2, -np.inf), [[], []]
+        posteriors.collect(log, np.arange(2), 0, running, best, found)
+        kept[tail] = [parts[0] for parts in found]
+        for i, poses in enumerate(kept[tail]):
+            held, every = (np.exp(values.astype(float) - best[i]).sum() for values in (poses.score, log[i].ravel()))
+            assert held / every > 1 - 2e-4
+            np.testing.assert_array_equal(poses.score, log[i, poses.shift, poses.klass, poses.rotation])
+    broad, sharp = ([len(kept[tail][i].score) for tail in (0.0, posteriors.TAIL)] for i in range(2))
+    assert broad[1] < 0.85 * broad[0] and sharp[0] == sharp[1] == 1
+    lost = set(zip(*(getattr(kept[0.0][0], n) for n in ("shift", "klass", "rotation")), strict=True))
+    assert lost >= set(zip(*(getattr(kept[posteriors.TAIL][0], n) for n in ("shift", "klass", "rotation")), strict=True))
