@@ -62,7 +62,7 @@ def _map_sums(
     folds, classes = step.model.maps.shape[:2]
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
     turns = to_device(step.phases(voxels), step.device)
-    relative = _relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
+    relative = relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     xp = namespace(turns)
     keys = [p.klass.astype(np.int64) * n_rotations + p.rotation for p in poses]
@@ -154,7 +154,7 @@ def _finished(step: EStep, sums: tuple[Any, Any], mates: FloatArray) -> Sums:
     """Sums by fold and class on the host, Friedel mates and all symmetry mates counted."""
     shape = (*step.model.maps.shape[:2], *step.grid.shape)
     more = mates[len(_inserted(step, mates)) :]
-    num, den = (np.stack([_whole(step.grid, column, more) for column in to_host(both).T]).reshape(shape) for both in sums)
+    num, den = (np.stack([whole(step.grid, column, more) for column in to_host(both).T]).reshape(shape) for both in sums)
     return Sums(num, den)
 
 
@@ -171,7 +171,7 @@ def _added(sums: Any, more: Any) -> Any:
     return sums
 
 
-def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
+def whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
     """A column of sums with both Friedel mates counted, and copies turned by further symmetry mates added."""
     total = grid.symmetrise(sums.reshape(grid.shape))
     if not len(more_mates):
@@ -179,14 +179,13 @@ def _whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
     # DC turns into itself. All tilts meet there: as a spike between nodes that few share it would leak into the shells around it.
     smooth, origin = total.copy(), total[0, 0, 0]
     smooth[0, 0, 0] = (total[1, 0, 0] + total[-1, 0, 0] + total[0, 1, 0] + total[0, -1, 0] + 2 * total[0, 0, 1]).real / 6
-    volume = np.fft.fftshift(np.fft.irfftn(smooth, s=(grid.size,) * 3, axes=(0, 1, 2))).astype(np.float32)
-    turned = volume + sum(rotate_volume(volume, mate) for mate in more_mates)
-    transform = np.fft.rfftn(np.fft.ifftshift(turned))
+    volume = grid.to_map(smooth)
+    transform = grid.transform(volume + sum(rotate_volume(volume, mate) for mate in more_mates))
     transform[0, 0, 0] = origin * (1 + len(more_mates))
     return transform.astype(np.complex64) if np.iscomplexobj(sums) else np.maximum(transform.real, 0).astype(np.float32)
 
 
-def _relative_weight(step: EStep) -> FloatArray:
+def relative_weight(step: EStep) -> FloatArray:
     """Weight of each optics group against the mean noise, by shell; 1 where there is one group. Shape (n optics, S)."""
     noise = step.model.noise
     return mean_noise(noise, np.bincount(step.particles.optics, minlength=len(noise)))[None] / noise

@@ -10,13 +10,16 @@ import numpy as np
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.data.result import JobResult
 from napari_subtomo.em.accuracy import UNKNOWN
+from napari_subtomo.em.agreement import Stability, summarise
 from napari_subtomo.em.convergence import reason
 from napari_subtomo.em.engine import Setup, initial_state, iterate
 from napari_subtomo.em.inputs import set_up
 from napari_subtomo.em.report import describe_start
+from napari_subtomo.em.stability import last_common, repeated
 from napari_subtomo.em.state import State, read_state, write_state
 from napari_subtomo.errors import FileFormatError
 from napari_subtomo.io.class3d import clear_unfinished, complete_iterations, iteration_file, write_iteration
+from napari_subtomo.io.class_stability import write_stability
 from napari_subtomo.io.optimisation import input_paths, resolve_inputs
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.io.scratch import scratch_folder
@@ -41,7 +44,7 @@ def run(options: ClassifyOptions, folder: JobFolder, reporter: Reporter) -> JobR
     -------
     JobResult
         Outputs "optimiser", "model", "data", "particles" and "optimisation_set" of the last iteration; numbers "iterations", "classes",
-        "counts", "fractions", "resolutions", "signal".
+        "counts", "fractions", "resolutions", "signal", and of repeats "stability" and "pairs".
 
     Raises
     ------
@@ -84,7 +87,22 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
         for last, classes in iterate(setup, state, reporter):
             write(last, classes)
             reporter.check()
-    return _result(folder, options, last, classes, reason(setup, last), reporter)
+        stability = _stability(setup, last, folder, reporter)
+    return _result(folder, options, last, classes, reason(setup, last), stability, reporter)
+
+
+def _stability(setup: Setup, last: State, folder: JobFolder, reporter: Reporter) -> Stability | None:
+    """What repeats say of the last iteration, written into its files; None without repeats."""
+    o, common = setup.options, last_common(setup)
+    if o.repeats < 2:
+        return None
+    path = folder.file(f"run_it{common:03d}_state.npz")
+    start = read_state(path) if common and path.is_file() else None
+    judgements = repeated(setup, start, folder.file("run_repeats.npz"), reporter)
+    found = summarise(judgements, last.labels, o.classes + int(o.empty_class), o.empty_class, o.seed)
+    pairs = [(pair.a, pair.b, pair.separation, pair.p, pair.distinct) for pair in found.pairs]
+    write_stability(folder, last.iteration, found.particles[np.argsort(setup.order)], found.classes, pairs)
+    return found
 
 
 def _former(setup: Setup, folder: JobFolder, reporter: Reporter) -> State | None:
@@ -129,7 +147,13 @@ def summary_of(classes: Classes) -> dict[str, Any]:
 
 
 def _result(
-    folder: JobFolder, options: ClassifyOptions, state: State, classes: Classes | None, converged: str, reporter: Reporter
+    folder: JobFolder,
+    options: ClassifyOptions,
+    state: State,
+    classes: Classes | None,
+    converged: str,
+    stability: Stability | None,
+    reporter: Reporter,
 ) -> JobResult:
     """Outputs and closing lines."""
     iteration = state.iteration
@@ -144,6 +168,8 @@ def _result(
         if classes is not None and name != "empty" and counts[c] > 0:
             value = classes.resolutions[c]
             tail = f", resolution {value:.1f} Å" if value < UNKNOWN else ", no shell with more signal than noise"
+        if stability is not None and np.isfinite(stability.classes[c]):
+            tail += f", stability {stability.classes[c]:.2f}"
         lines.append(f"  {name}: {counts[c]} particles{tail}")
     if converged:
         text = f"{converged}. --no-stop-when-converged goes on to iteration {options.iterations}."
@@ -160,4 +186,7 @@ def _result(
     numbers["converged"] = bool(converged)
     if classes is not None:
         numbers |= {"fractions": classes.fractions.tolist(), "resolutions": classes.resolutions.tolist(), "seconds": classes.seconds}
+    if stability is not None:
+        lines += [pair.sentence for pair in stability.pairs if not pair.distinct]
+        numbers |= {"stability": stability.classes.tolist(), "pairs": [[p.a, p.b, p.separation, p.p, p.distinct] for p in stability.pairs]}
     return JobResult(outputs, tuple(lines), numbers)

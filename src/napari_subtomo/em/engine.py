@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,11 @@ from napari_subtomo.em.assignment import assigned
 from napari_subtomo.em.constraints import constrained
 from napari_subtomo.em.convergence import followed, reason
 from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
+from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS, Held, in_frames, next_frames, searches_everywhere
+from napari_subtomo.em.global_search import REACH, coarse_sampling, search_everywhere
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
-from napari_subtomo.em.poses import PoseGrid, pose_grid, steps_for
+from napari_subtomo.em.poses import PoseGrid, found_grid, global_grid, pose_grid, steps_for
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.priors import AnglePriors, RotationPrior, restricted, with_mates
 from napari_subtomo.em.report import describe
@@ -26,6 +27,7 @@ from napari_subtomo.em.scales import next_scales
 from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
+from napari_subtomo.em.stored_poses import iterate_stored
 from napari_subtomo.em.temperature import noise_temperature, uncertainty
 from napari_subtomo.numerics.backend import device_context, release_memory
 from napari_subtomo.options.classify import ClassifyOptions
@@ -47,10 +49,12 @@ class Setup:
     order : ndarray, shape (n,)
         Row of the input file of each particle in the engine's order.
     frames : ndarray, shape (n, 3, 3)
-        R_p; identity for a search over all orientations.
+        R_p; identity where a search over all orientations begins.
     input_orientations : ndarray, shape (n, 3, 3)
     input_offsets : ndarray, shape (n, 3)
         Pixels, in the subtomogram frame.
+    centres : ndarray, shape (n, 3)
+        Offsets that are taken out of the prepared particles: the input offsets, or those of found poses.
     references : ndarray, shape (1 or classes, box, box, box)
         Low-passed and masked.
     mates : ndarray, shape (m, 3, 3)
@@ -64,6 +68,12 @@ class Setup:
         Most shells an E-step may use.
     tomograms : ndarray, shape (n,)
         Index of each particle's tomogram in `group_names`.
+    particle_mask : ndarray or None
+        Of the particles in the E-step.
+    held : Held
+        The frames that `prepared` is in.
+    power : ndarray, shape (n optics, S)
+        Power of the particles per unit weight: the noise of shells without a reference.
     map_shell : int
         Up to which maps are made at least; 0: as far as an E-step needs.
     focus : ndarray, shape (box, box, box), optional
@@ -81,6 +91,7 @@ class Setup:
     frames: FloatArray = field(repr=False)
     input_orientations: FloatArray = field(repr=False)
     input_offsets: FloatArray = field(repr=False)
+    centres: FloatArray = field(repr=False)
     references: npt.NDArray[np.float32] = field(repr=False)
     maximiser: Maximiser
     mates: FloatArray = field(repr=False)
@@ -89,6 +100,9 @@ class Setup:
     initial_shell: int
     limit_shell: int
     tomograms: npt.NDArray[np.int64] = field(repr=False)
+    particle_mask: npt.NDArray[np.float32] | None = field(repr=False)
+    held: Held = field(repr=False)
+    power: FloatArray = field(repr=False)
     map_shell: int = 0
     focus: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     relaxed: FloatArray | None = field(default=None, repr=False)
@@ -101,22 +115,15 @@ class Setup:
         return self.prepared.lattice
 
     @property
-    def own_frame_offsets(self) -> FloatArray:
-        """Input offsets in each particle's own frame, pixels, shape (n, 3)."""
-        offsets: FloatArray = np.einsum("nji,nj->ni", self.frames, self.input_offsets)
-        return offsets
+    def radius(self) -> float:
+        """Of the mask, pixels."""
+        return self.options.mask_diameter / 2 / self.pixel_size
 
-    @cached_property
-    def power(self) -> FloatArray:
-        """Power of the particles per unit weight, by optics group: the noise of shells without a reference; shape (n optics, S)."""
-        shape = int(self.particles.optics.max()) + 1, self.lattice.last_shell + 1
-        starts = np.searchsorted(self.lattice.shell, np.arange(shape[1]))
-        power, weight = np.zeros(shape), np.zeros(shape)
-        for i, group in enumerate(self.particles.optics):
-            g = self.prepared.GE[i]
-            power[group] += np.add.reduceat(g.real**2 + g.imag**2, starts, dtype=np.float64)
-            weight[group] += np.add.reduceat(self.prepared.H[i], starts, dtype=np.float64)
-        return np.maximum(power / np.maximum(weight, 1e-30), 1e-30)
+    @property
+    def own_frame_offsets(self) -> FloatArray:
+        """Offsets taken out of the particles, in each particle's own frame, pixels, shape (n, 3)."""
+        offsets: FloatArray = np.einsum("nji,nj->ni", self.frames, self.centres)
+        return offsets
 
     @property
     def folds(self) -> int:
@@ -132,7 +139,8 @@ class Setup:
         """ "consensus" while all particles share one class before the classes begin, else "classes"."""
         o = self.options
         waits = o.start == "leave-one-out" and o.classes > 1 and len(self.references) == 1
-        return "consensus" if waits and iteration <= min(o.consensus_iterations, max(1, o.iterations // 2)) else "classes"
+        before = o.consensus_iterations + (o.global_iterations if o.align and o.local_range < 0 else 0)
+        return "consensus" if waits and iteration <= min(before, max(1, o.iterations // 2)) else "classes"
 
 
 def initial_state(setup: Setup) -> State:
@@ -189,26 +197,68 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
             allowed = None if first_cc else random_classes(len(setup.prepared), wanted, o.seed)
     elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
         allowed = random_classes(len(setup.prepared), wanted, o.seed)  # RELION seeds in the first soft iteration
+    setup = in_frames(setup, state, reporter)
     last_map_shell = _last_map_shell(setup, state)
     maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=setup.maximiser.grid.up_to(last_map_shell))
     poses = _poses(setup, state, iteration, reporter)
     step = _e_step(setup, state, poses, allowed, first_cc)
-    with device_context(step.device):
-        volumes = reference_volumes(step)
-    release_memory("cpu")  # here and below: what one part needed is not there on top of what the next one needs
-    found, results = search(step, setup.prepared, o.threads, reporter, volumes)
-    found = assigned(found, results, "soft" if first_cc else o.assignment)
-    release_memory("cpu")
-    sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
-    del found
-    release_memory("cpu")
-    shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
+    if searches_everywhere(setup, state):
+        best = search_everywhere(setup, step, _coarse(setup, state, step), last_map_shell, reporter)
+        setup, step = replace(setup, frames=best.frames, centres=best.centres, prepared=best.prepared), best.step
+        results, sums, shells = best.results, best.sums, best.shells
+    elif poses.is_single and step.grid.exact and (first_cc or o.assignment == "soft"):
+        results, sums, shells = iterate_stored(step, setup.prepared, last_map_shell, setup.mates, o.threads, reporter)
+    else:
+        with device_context(step.device):
+            volumes = reference_volumes(step)
+        release_memory("cpu")  # here and below: what one part needed is not there on top of what the next one needs
+        found, results = search(step, setup.prepared, o.threads, reporter, volumes)
+        found = assigned(found, results, "soft" if first_cc else o.assignment)
+        release_memory("cpu")
+        sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
+        del found
+        release_memory("cpu")
+        shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
+    new = next_frames(setup, state, new, step.poses.angular_step)
     reporter.message(_line(new, results))
     release_memory("cpu")
     classes = describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
     new = followed(setup, state, new, classes)
     return new, replace(classes, converged=reason(setup, new))
+
+
+def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.NDArray[np.int64]:
+    """Classes of particles by maps that other particles led to, their poses searched anew; shape (n,), the empty class last.
+
+    Parameters
+    ----------
+    setup : Setup
+        Of the particles to be labelled.
+    maps : State
+        Whose references, noise and fractions count.
+    own : State
+        Of the particles themselves.
+    reporter : Reporter
+    """
+    # no particle has a share in these maps: nothing is left out
+    mean = maps.maps.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+    state = replace(
+        maps,
+        maps=mean,
+        orientations=own.orientations,
+        offsets=own.offsets,
+        labels=own.labels,
+        frames=own.frames,
+        centres=own.centres,
+        frame_step=own.frame_step,
+    )
+    setup = in_frames(setup, state, reporter)
+    alone = replace(setup, particles=replace(setup.particles, fold=np.zeros_like(setup.particles.fold)))
+    step = _e_step(alone, state, _poses(alone, state, state.iteration + 1, reporter), None, False)
+    _, results = search(step, alone.prepared, setup.options.threads, reporter)
+    labels: npt.NDArray[np.int64] = results.posterior.argmax(axis=1) + 1
+    return labels
 
 
 def _copied(state: State, classes: int) -> State:
@@ -227,21 +277,36 @@ def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> Po
     o = setup.options
     if not o.align:
         return PoseGrid.single()
-    radius = o.mask_diameter / 2 / setup.pixel_size
     angle, shift = o.angular_step, o.offset_step
     if not o.fixed_sampling:
-        angle, shift = steps_for(state.last_shell, setup.lattice.n, radius, o.angular_step, o.offset_step)
+        angle, shift = steps_for(state.last_shell, setup.lattice.n, setup.radius, o.angular_step, o.offset_step)
         if (angle, shift) not in ((o.angular_step, o.offset_step), tuple(state.steps)):
             reporter.message(
                 f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
                 f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
             )
-    if o.local_range > 0:  # one orientation alone would leave every other node of the padded grid empty
-        angle = min(angle, o.local_range * ROTATIONS_SHARE)
-    poses = pose_grid(angle, o.local_range, shift, o.offset_range, np.random.default_rng([o.seed, 1, iteration]))
-    if setup.priors is not None and o.local_range < 0:
-        poses = restricted(poses, setup.priors)
-    return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
+    rng = np.random.default_rng([o.seed, 1, iteration])
+    if o.local_range >= 0 or setup.priors is not None:
+        if o.local_range > 0:  # one orientation alone would leave every other node of the padded grid empty
+            angle = min(angle, o.local_range * ROTATIONS_SHARE)
+        poses = pose_grid(angle, o.local_range, shift, o.offset_range, rng)
+        if setup.priors is not None and o.local_range < 0:
+            poses = restricted(poses, setup.priors)
+        return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
+    group_order = len(setup.mates)
+    if not searches_everywhere(setup, state):
+        poses = found_grid(angle, LOCAL_STEPS * state.frame_step, shift, min(LOCAL_SHIFTS * shift, o.offset_range), rng, group_order)
+        return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
+    coarse_step, coarse_shift, _ = coarse_sampling(setup, state)
+    return found_grid(angle, REACH * coarse_step, shift, min(coarse_shift, o.offset_range), rng, group_order)
+
+
+def _coarse(setup: Setup, state: State, fine: EStep) -> EStep:
+    """The coarse pass over all orientations that precedes a fine one."""
+    o = setup.options
+    angle, shift, shell = coarse_sampling(setup, state)
+    rng = np.random.default_rng([o.seed, 8, state.iteration + 1])
+    return replace(fine, poses=global_grid(angle, shift, o.offset_range, rng, setup.mates), last_shell=shell)
 
 
 def _last_map_shell(setup: Setup, state: State) -> int:

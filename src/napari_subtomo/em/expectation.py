@@ -148,10 +148,13 @@ class EStep:
         return mean
 
     def shift_log_prior(self, ids: IntArray) -> FloatArray:
-        """Log of the Gaussian offset prior on the grid of shifts, normalised over the grid, shape (m, nT)."""
+        """Log of the Gaussian offset prior on the grid of shifts, shape (m, nT); normalised over a grid that is the whole range."""
         total = self.offsets_px[ids][:, None, :] + self.poses.shifts[None]
         log = -0.5 * (total**2).sum(-1) / self.model.sigma_offset**2
-        normalised: FloatArray = log - np.logaddexp.reduce(log, axis=1, keepdims=True)
+        mass = np.logaddexp.reduce(log, axis=1, keepdims=True)
+        if not self.poses.whole_range and len(self.poses.shifts) > 1:  # what the grid covers of the Gaussian, at most all of it
+            mass = np.maximum(mass, 3 * np.log(np.sqrt(2 * np.pi) * self.model.sigma_offset / self.poses.shift_step))
+        normalised: FloatArray = log - mass
         return normalised
 
 

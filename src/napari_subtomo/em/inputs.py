@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from napari_subtomo.em.engine import Setup
 from napari_subtomo.em.expectation import Particles
+from napari_subtomo.em.frames import Held
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.memory import where_held
-from napari_subtomo.em.prepare import Load, Statistics3D, prepare
+from napari_subtomo.em.prepare import Load, Statistics3D, particle_power, prepare
 from napari_subtomo.em.priors import AnglePriors
 from napari_subtomo.errors import GeometryError, InputError, OptionError
 from napari_subtomo.geometry.orientations import matrix_to_euler
@@ -274,6 +275,10 @@ def assemble(
         frames=frames,
         input_orientations=angles,
         input_offsets=offsets,
+        centres=offsets,
+        particle_mask=particle_mask,
+        held=Held(frames, offsets),
+        power=particle_power(prepared, labels.optics),
         references=references,
         maximiser=Maximiser(grid, mask, lattice.last_shell, lattice.last_shell + 1, share),
         mates=symmetry_matrices(options.symmetry),

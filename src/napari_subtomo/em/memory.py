@@ -62,6 +62,8 @@ def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bo
         particles, scratch = 4.0 * len(kinds) * n * ((box + 1) // 2), whole / 2
     else:
         particles, scratch = whole, 0.0
+    if options.repeats > 1:  # a half is copied beside the whole
+        particles += whole / 2
     steps = iterations(options, n, box, pixel, last_resolution)
     parts = [options.threads * _RESAMPLED * box**3]
     parts += [max(part.values()) for part in (_parts(step, n, box, options) for step in steps)]

@@ -17,6 +17,10 @@ FloatArray = npt.NDArray[np.float64]
 # of step s spreads a point at the edge of a ball by 0.177·s·R per direction, a cubic lattice of shifts by 0.289·s.
 ANGLE_RULE = 0.4
 SHIFT_RULE = 0.3
+# The same for the coarse pass over all orientations, which only ranks them: about 40 % of the amplitude of its last shell.
+COARSE_ANGLE_RULE = 0.8
+COARSE_SHIFT_RULE = 0.4
+LEAST_SHELLS = 3
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class PoseGrid:
         Degrees, pixels.
     perturbation : float
         Offset of the grid as a fraction of a step, -0.5 … 0.5.
+    whole_range : bool
+        The grid is all that is possible, and priors sum to one over it. Otherwise it is a part of the space of all orientations and
+        offsets in which the search has found something, and its poses have that part of the prior only.
     """
 
     rotations: FloatArray = field(repr=False)
@@ -43,6 +50,12 @@ class PoseGrid:
     angular_step: float
     shift_step: float
     perturbation: float
+    whole_range: bool = True
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is but one pose, that of the particle's own frame."""
+        return len(self.rotations) == len(self.shifts) == 1
 
     @classmethod
     def single(cls) -> PoseGrid:
@@ -64,6 +77,18 @@ def steps_for(shell: int, n: int, radius_px: float, angular_step: float, shift_s
     return angle, needed_step(shift_step, SHIFT_RULE * n / shell)
 
 
+def coarse_limits(shell: int, n: int, radius_px: float, angular_step: float, shift_step: float) -> tuple[int, float]:
+    """Last shell that a coarse angular step (degrees) can rank orientations on, at most `shell`, and the shift step for it.
+
+    The shift step is the asked one, doubled as often as that shell allows.
+    """
+    told = int(COARSE_ANGLE_RULE * n / (np.radians(angular_step) * max(radius_px, 1.0)))
+    shell = min(shell, max(told, LEAST_SHELLS))
+    while 2 * shift_step <= COARSE_SHIFT_RULE * n / shell:
+        shift_step *= 2
+    return shell, shift_step
+
+
 def pose_grid(
     angular_step: float, local_range: float, shift_step: float, shift_range: float, rng: np.random.Generator, order: int | None = None
 ) -> PoseGrid:
@@ -80,21 +105,69 @@ def pose_grid(
     order : int, optional
         HEALPix order of a global grid; by default the first whose step is at most `angular_step`.
     """
+    if local_range < 0:
+        return global_grid(angular_step, shift_step, shift_range, rng, order=order)
+    perturbation, shifts = _moved(shift_step, shift_range, rng)
+    vectors = _ball(angular_step, local_range, rng)
+    sigma = max(local_range / 3, 1e-6)
+    log_prior = -0.5 * (np.linalg.norm(vectors, axis=1) / sigma) ** 2
+    return PoseGrid(rotation_vectors_to_matrices(vectors), log_prior - logsumexp(log_prior), shifts, angular_step, shift_step, perturbation)
+
+
+def global_grid(
+    angular_step: float,
+    shift_step: float,
+    shift_range: float,
+    rng: np.random.Generator,
+    mates: FloatArray | None = None,
+    order: int | None = None,
+) -> PoseGrid:
+    """All orientations that a symmetry leaves different, equally likely; parameters as of `pose_grid`.
+
+    Parameters
+    ----------
+    mates : ndarray, shape (m, 3, 3), optional
+        Rotations of the reference onto itself, the identity included: of m equivalent orientations the one nearest to the identity is kept.
+    """
+    perturbation, shifts = _moved(shift_step, shift_range, rng)
+    if order is None:
+        order = max(0, int(np.ceil(np.log2(60.0 / angular_step) - 1e-6)))
+    angular_step = so3.healpix_step(order)
+    turn = rotation_vectors_to_matrices(rng.uniform(-0.5, 0.5, 3) * angular_step)
+    rotations = so3.healpix_orientations(order) @ turn
+    if mates is not None and len(mates) > 1:  # the trace falls as the angle grows
+        traces = np.einsum("rij,mji->rm", rotations, mates)
+        rotations = rotations[np.trace(rotations, axis1=1, axis2=2) >= traces.max(1) - 1e-9]
+    log_prior = np.full(len(rotations), -np.log(len(rotations)))
+    return PoseGrid(rotations, log_prior, shifts, angular_step, shift_step, perturbation)
+
+
+def found_grid(
+    angular_step: float, local_range: float, shift_step: float, shift_range: float, rng: np.random.Generator, group_order: int = 1
+) -> PoseGrid:
+    """Part of all orientations and offsets, about what a search of all of them has found; parameters as of `pose_grid`.
+
+    Each rotation has the share step³ of the volume 8π² of all orientations, `group_order` times as much with symmetry: a particle's
+    evidence stays that of a search over everything, so that the best of many tries on noise does not look like a particle.
+    """
+    perturbation, shifts = _moved(shift_step, shift_range, rng)
+    rotations = rotation_vectors_to_matrices(_ball(angular_step, local_range, rng))
+    share = min(np.radians(angular_step) ** 3 * group_order / (8 * np.pi**2), 1.0 / len(rotations))
+    return PoseGrid(rotations, np.full(len(rotations), np.log(share)), shifts, angular_step, shift_step, perturbation, False)
+
+
+def _moved(shift_step: float, shift_range: float, rng: np.random.Generator) -> tuple[float, FloatArray]:
+    """Random offset of a grid, and its shifts, moved."""
     perturbation = float(rng.uniform(-0.5, 0.5))
     shifts = so3.shifts(shift_step, shift_range)
     if len(shifts) > 1:
         shifts = shifts + rng.uniform(-0.25, 0.25, 3) * shift_step
-    if local_range < 0:
-        if order is None:
-            order = max(0, int(np.ceil(np.log2(60.0 / angular_step) - 1e-6)))
-        angular_step = so3.healpix_step(order)
-        turn = rotation_vectors_to_matrices(rng.uniform(-0.5, 0.5, 3) * angular_step)
-        rotations = so3.healpix_orientations(order) @ turn
-        log_prior = np.full(len(rotations), -np.log(len(rotations)))
-        return PoseGrid(rotations, log_prior, shifts, angular_step, shift_step, perturbation)
+    return perturbation, shifts
+
+
+def _ball(angular_step: float, local_range: float, rng: np.random.Generator) -> FloatArray:
+    """Rotation vectors within a range, moved, degrees."""
     vectors = so3.ball(angular_step, local_range)
     if len(vectors) > 1:
         vectors = vectors + rng.uniform(-0.25, 0.25, 3) * angular_step
-    sigma = max(local_range / 3, 1e-6)
-    log_prior = -0.5 * (np.linalg.norm(vectors, axis=1) / sigma) ** 2
-    return PoseGrid(rotation_vectors_to_matrices(vectors), log_prior - logsumexp(log_prior), shifts, angular_step, shift_step, perturbation)
+    return vectors

@@ -110,6 +110,7 @@ def prepare(
     mask: Any = None,
     what: str = "Resample particles",
     folder: Path | None = None,
+    into: Prepared | None = None,
 ) -> Prepared:
     """All particles in their frames, in memory, or in float16 in files of a folder.
 
@@ -128,6 +129,8 @@ def prepare(
         Name of the stage.
     folder : Path, optional
         Of the files; it has to be removed by who calls. None: in memory.
+    into : Prepared, optional
+        The same particles in other frames, which are overwritten where they are: there is room for one copy.
 
     Raises
     ------
@@ -137,12 +140,13 @@ def prepare(
     grid = PaddedGrid(lattice.n)
     count = len(frames)
     names = ("G", "H") if mask is None else ("G", "H", "GE")
-    if folder is None:
-        kept: list[Any] = [np.empty((count, len(lattice)), np.float32 if name == "H" else np.complex64) for name in names]
-        puts: list[Callable[[int, Any], None]] = [array.__setitem__ for array in kept]
+    if into is not None:
+        kept: list[Any] = [getattr(into, name) for name in names]
+    elif folder is None:
+        kept = [np.empty((count, len(lattice)), np.float32 if name == "H" else np.complex64) for name in names]
     else:
         kept = list(make_rows(folder, names, count, lattice))
-        puts = [rows.put for rows in kept]
+    puts: list[Callable[[int, Any], None]] = [rows.__setitem__ if isinstance(rows, np.ndarray) else rows.put for rows in kept]
     reporter.stage(what, count, "particles")
 
     def one(i: int) -> None:
@@ -154,3 +158,26 @@ def prepare(
         for _ in pool.map(one, range(count)):
             reporter.advance()
     return Prepared(lattice, kept[0], kept[-1] if mask is not None else kept[0], kept[1])
+
+
+def particle_power(prepared: Prepared, optics: npt.NDArray[np.int64]) -> FloatArray:
+    """Power of the particles per unit weight, Σ|X|²/ΣW: their noise in shells without signal.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    optics : ndarray, shape (n,)
+        Group of each particle.
+
+    Returns
+    -------
+    ndarray, shape (n optics, S)
+    """
+    shape = int(optics.max()) + 1, prepared.lattice.last_shell + 1
+    starts = np.searchsorted(prepared.lattice.shell, np.arange(shape[1]))
+    power, weight = np.zeros(shape), np.zeros(shape)
+    for i, group in enumerate(optics):
+        g = prepared.GE[i]
+        power[group] += np.add.reduceat(g.real**2 + g.imag**2, starts, dtype=np.float64)
+        weight[group] += np.add.reduceat(prepared.H[i], starts, dtype=np.float64)
+    return np.maximum(power / np.maximum(weight, 1e-30), 1e-30)

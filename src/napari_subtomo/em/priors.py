@@ -39,6 +39,10 @@ class AnglePriors:
     sigma_tilt: float
     sigma_psi: float
 
+    def of(self, rows: Any) -> AnglePriors:
+        """Those of some particles."""
+        return replace(self, tilt=self.tilt[rows], psi=self.psi[rows])
+
     def deviations(self, ids: Any, axes: FloatArray) -> list[FloatArray]:
         """Distances from the centres in sigma, one array a prior, for axes of the shape (..., m, r, 3) where m are the particles `ids`."""
         found = []

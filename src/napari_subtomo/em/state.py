@@ -51,6 +51,11 @@ class State:
         Smallest changes of classes (fraction), orientations (degrees) and offsets (Å) so far.
     recent : ndarray, shape (m, n)
         Labels of the last iterations with all classes, the newest last.
+    frames, centres : ndarray, shape (n, 3, 3) and (n, 3)
+        After a search over all orientations: the pose (orientation, offset as above) about which each particle is searched further on.
+        Of length 0: the input poses, or all orientations.
+    frame_step : float
+        Angular step at which these poses were found, degrees; 0 without them.
     """
 
     iteration: int
@@ -71,6 +76,9 @@ class State:
     best_shell: int = 0
     smallest: FloatArray = field(default_factory=lambda: np.full(3, np.inf))
     recent: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    frames: FloatArray = field(default_factory=lambda: np.zeros((0, 3, 3)))
+    centres: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
+    frame_step: float = 0.0
 
 
 def write_state(path: Path, state: State) -> None:
@@ -80,7 +88,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path) -> State:
-    """Read a state.
+    """Read a state. Fields with a default may be missing: an older state has no poses found by a search over all orientations.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
+from napari_subtomo.em.stability import ITERATIONS
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
@@ -25,11 +26,17 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     threads = shared_by(options.threads, facts.cores, n)
     prepare = n * _resample(box, voxels, rates, 3 if options.mask_particles else 2) / threads
     seconds = 2.0 + prepare + min(n, 2000) * 4e-7 * voxels + n * 5e-8 * voxels
-    seconds += sum(_seconds(step, n, box, options, facts, rates, gpu) for step in steps)
-    if options.classes > 1 and options.start == "leave-one-out":
+    each_takes = [_seconds(step, n, box, options, facts, rates, gpu) for step in steps]
+    clusters = options.classes > 1 and options.start == "leave-one-out"
+    clustering = 0.0
+    if clusters:
         last = steps[min(options.consensus_iterations, len(steps) - 1)]
-        seconds += n * _resample(box, last.voxels, rates, 2) / threads
-        seconds += options.restarts * options.classes * n * last.voxels * _ROUNDS * 8e-9
+        clustering = n * _resample(box, last.voxels, rates, 2) / threads
+        clustering += options.restarts * options.classes * n * last.voxels * _ROUNDS * 8e-9
+    seconds += sum(each_takes) + clustering
+    # a repeat: both halves go through a few iterations with their classes, and label each other
+    again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
+    seconds += (options.repeats - 1) * (again + clustering)
     memory = needs(options, n, box, pixel, last_resolution=facts.last_resolution)
     streamed = streams(options, memory, facts.free_memory)
     if streamed:

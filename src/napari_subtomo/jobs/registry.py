@@ -94,6 +94,11 @@ _ALL = (
         extends="iterations",
         stops="stop_when_converged",
     ),
+    _spec(
+        *("sweep", "jobs.sweep", "SweepOptions", "Sweep", "classify with several numbers of classes and values of T, and compare"),
+        options="sweep",
+        resumes=True,
+    ),
     _spec("select", "select", "SelectOptions", "Select", "keep the particles of chosen classes"),
     _spec("remove-duplicates", "duplicates", "DuplicatesOptions", "Select", "drop particles that are too close to others"),
     _spec("join", "join", "JoinOptions", "JoinStar", "one set of several, with their tomograms and optics groups", positionals=("sets",)),

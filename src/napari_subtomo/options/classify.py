@@ -108,6 +108,14 @@ class EMOptions(SubtomogramInputOptions):
         group="Sampling",
         le=180,
     )
+    global_iterations: int = option(
+        3,
+        "With a local range of -1: iterations that search all orientations, coarsely at first and then about the best candidates, before "
+        "each particle is searched about what was found; as many as iterations: always (RELION's way).",
+        title="Iterations over all orientations",
+        group="Sampling",
+        ge=1,
+    )
     offset_range: float = option(
         5.0, "Search radius about the input position.", title="Offset search range", unit="px", group="Sampling", ge=0
     )
@@ -255,6 +263,16 @@ class ClassifyOptions(EMOptions):
         False, "Fit a grey scale for each particle, drawn to that of its tomogram.", title="Scale of each particle?", group="Advanced"
     )
 
+    repeats: int = option(
+        1,
+        "Classifications in all: each beyond the first is made of two random halves on their own that label each other, which gives "
+        "particles and classes a stability and tells which classes are not distinct.",
+        title="Number of repeats",
+        group="Optimisation",
+        ge=1,
+        le=50,
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, given: Any) -> Any:
@@ -267,6 +285,16 @@ class ClassifyOptions(EMOptions):
             raise ValueError(
                 "expected a local search with alignment to relax a symmetry, found none; give --local-range, 0 for the mates alone "
                 "(a search over all orientations finds the mates anyway)"
+            )
+        if self.repeats > 1 and self.align and self.local_range < 0 and (self.start == "random" or self.classes == 1):
+            raise ValueError(
+                "expected a local search, or classes that begin by leave-one-out, for repeats, found a search over all orientations with "
+                "random classes; give --local-range or --start leave-one-out"
+            )
+        if self.repeats > 1 and self.align and self.local_range < 0 and self.global_iterations > self.consensus_iterations:
+            raise ValueError(
+                f"expected all orientations to be searched in the common iterations alone for repeats, found {self.global_iterations} such "
+                f"searches and {self.consensus_iterations} common iterations; use fewer of the former or more of the latter"
             )
         if self.align and self.offset_range > 0 and self.offset_step > 2 * self.offset_range:
             raise ValueError(

@@ -23,7 +23,13 @@ class SelectOptions(JobOptions):
         group="I/O",
     )
     keep: tuple[int, ...] = option(
-        ..., "Numbers of the classes to keep, the first class is 1.", title="Classes to keep", group="Class options"
+        (), "Numbers of the classes to keep, the first class is 1.", title="Classes to keep", group="Class options"
+    )
+    auto: bool = option(
+        False,
+        "Keep the classes that size, resolution, evidence and stability speak for, in place of --keep; the reason for each class is "
+        "printed and written to selection.txt.",
+        group="Class options",
     )
     min_distance: float | None = option(
         None,
@@ -47,8 +53,10 @@ class SelectOptions(JobOptions):
             raise ValueError(
                 f"give exactly one of --optimiser, --model and --data, found {' and '.join(f'--{name}' for name in given) or 'none'}"
             )
-        if not self.keep:
-            raise ValueError("give the number of at least one class to keep")
+        if not self.keep and not self.auto:
+            raise ValueError("give the number of at least one class to keep, or --auto")
+        if self.keep and self.auto:
+            raise ValueError("give the classes to keep or --auto, not both")
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from napari_subtomo.data.selection import Selection
 from napari_subtomo.duplicates import remove_duplicates
 from napari_subtomo.errors import InputError, OptionError
 from napari_subtomo.io import relion
-from napari_subtomo.io.atomic import atomic_path
+from napari_subtomo.io.atomic import atomic_path, write_text
 from napari_subtomo.io.class_files import ClassTable, map_path, missing_files, read_classes
 from napari_subtomo.io.optimisation import user_path, write_optimisation_set
 from napari_subtomo.io.particles import write_particles
@@ -22,6 +23,7 @@ from napari_subtomo.io.star import StarBlock, write_star
 from napari_subtomo.io.tomograms import read_tomograms
 from napari_subtomo.options.select import SelectOptions
 from napari_subtomo.progress import Reporter
+from napari_subtomo.select.auto import Proposal, facts_of, propose
 
 MAPS = "class_averages"
 
@@ -51,11 +53,15 @@ def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     """Write `particles.star`, `particles_rejected.star`, `class_averages.star` with its maps, and `optimisation_set.star`.
 
     Rows keep their order, columns and text. With a minimum distance the duplicates among the kept go to `particles_removed.star`.
+    Classes that are chosen here (`auto`) have their reasons in `selection.txt`, and RELION's `backup_selection.star` has them as ticks.
     """
     project = folder.project
     table = read_classes(user_path(options.source, project), project)
     particles, files = table.particles, table.files
-    by_class = choose(table, options.keep)
+    proposals = propose(facts_of(table)) if options.auto else ()
+    by_class = choose(table, _proposed(proposals) if options.auto else options.keep)
+    for one in proposals:
+        reporter.message(one.reason)
     for number in by_class.classes:
         if not table.hard[number]:
             reporter.warn(f"Class {number} has no particles of its own; its map is kept all the same.")
@@ -75,6 +81,10 @@ def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     if options.min_distance is not None:
         outputs["particles_removed"] = folder.file("particles_removed.star")
         write_particles(outputs["particles_removed"], particles.select(duplicates))
+    if proposals:
+        outputs |= {"reasons": folder.file("selection.txt"), "backup_selection": folder.file("backup_selection.star")}
+        write_text(outputs["reasons"], "".join(f"{one.reason}\n" for one in proposals))
+        write_star(outputs["backup_selection"], [StarBlock.loop("", {relion.SELECTED: [int(one.keep) for one in proposals]})])
     write_optimisation_set(
         outputs["optimisation_set"],
         particles=folder.name("particles.star"),
@@ -93,9 +103,26 @@ def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobRes
         "hard": {str(number): count for number, count in table.hard.items()},
         "soft": {str(number): share for number, share in table.soft.items()},
     }
+    if proposals:
+        numbers["reasons"] = [one.reason for one in proposals]
     if options.min_distance is not None:
         numbers["duplicates"] = int(duplicates.sum())
     return JobResult(outputs, _summary(table, by_class, selection, int(duplicates.sum()), options), numbers)
+
+
+def _proposed(proposals: Sequence[Proposal]) -> tuple[int, ...]:
+    """Numbers of the classes that a proposal keeps.
+
+    Raises
+    ------
+    InputError
+        None: every reason is said.
+    """
+    kept = tuple(one.number for one in proposals if one.keep)
+    if not kept:
+        reasons = " ".join(one.reason for one in proposals)
+        raise InputError(f"Expected a class that is worth keeping, found none; choose classes yourself with --keep. {reasons}")
+    return kept
 
 
 def _duplicates(

@@ -1,0 +1,148 @@
+"""Classes that are proposed: each rule, its reason, and what is written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from napari_subtomo.errors import InputError
+from napari_subtomo.io import relion as r
+from napari_subtomo.io.particles import read_particles, write_particles
+from napari_subtomo.io.project import JobFolder, Project
+from napari_subtomo.io.star import StarBlock, read_star, write_star
+from napari_subtomo.options.select import SelectOptions
+from napari_subtomo.progress import Silent
+from napari_subtomo.select import run
+from napari_subtomo.select.auto import ClassFacts, propose
+
+GOOD = ClassFacts(1, 80, 40.0, evidence=30.0, stability=0.9)
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+def of(*facts: ClassFacts) -> dict[int, tuple[bool, str]]:
+    return {one.number: (one.keep, one.reason) for one in propose(facts)}
+
+
+def test_a_good_class_is_kept_and_the_empty_class_is_not() -> None:
+    found = of(GOOD, ClassFacts(2, 20, 999.0, is_empty=True))
+    assert found[1] == (True, "Class 1 is kept: 80 particles, 40.0 Å, stability 0.90 (80 %).")
+    assert found[2] == (False, "Class 2 is left out: it is the empty class, 20 particles that fit no density better than none.")
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (ClassFacts(2, 7, 41.0), "less than 10 % of the particles"),
+        (ClassFacts(2, 0, 41.0), "less than 10 % of the particles"),
+        (ClassFacts(2, 60, 61.0), "the best class has 40.0 Å"),
+        (ClassFacts(2, 60, 999.0), "no shell holds more signal than noise"),
+        (ClassFacts(2, 60, 41.0, evidence=-0.5), "no better than by nothing (median log evidence -0.5)"),
+        (ClassFacts(2, 60, 41.0, stability=0.3), "it dissolves when the classification is repeated"),
+    ],
+)
+def test_what_speaks_against_a_class(bad: ClassFacts, why: str) -> None:
+    found = of(GOOD, bad)
+    assert found[1][0] and not found[2][0]
+    assert why in found[2][1] and found[2][1].startswith("Class 2 is left out: ")
+
+
+def test_classes_that_are_one_thing_are_kept_together_and_said_to_be() -> None:
+    found = of(GOOD, ClassFacts(2, 60, 41.0, stability=0.3, twins=(3,)), ClassFacts(3, 60, 41.0, stability=0.3, twins=(2,)))
+    assert all(keep for keep, _ in found.values())
+    assert found[2][1].endswith("it is not distinct from class 3.")
+
+
+def test_with_many_classes_a_class_may_be_smaller() -> None:
+    """Nine classes of a tenth each, and one of a twentieth: small by a fixed share, not by an equal one."""
+    many = [ClassFacts(n, 100, 40.0) for n in range(1, 9)]
+    found = of(*many, ClassFacts(9, 50, 40.0), ClassFacts(10, 10, 40.0))
+    assert found[9][0] and not found[10][0]
+    assert "less than 3 % of the particles" in found[10][1]
+
+
+def test_unknown_figures_speak_against_nobody() -> None:
+    found = of(ClassFacts(1, 50, np.nan), ClassFacts(2, 50, np.nan))
+    assert found[1] == (True, "Class 1 is kept: 50 particles (50 %).") and found[2][0]
+
+
+@pytest.fixture
+def project(tmp_path: Path, golden: Path) -> Project:
+    """A classification of RELION's whose particles are 18 : 6, the smaller class blurred."""
+    shutil.copytree(golden / "Class3D_3d", tmp_path / "Class3D_3d")
+    shutil.copy(golden / "tomograms.star", tmp_path / "tomograms.star")
+    data = tmp_path / "Class3D_3d/run_it004_data.star"
+    particles = read_particles(data)
+    write_particles(data, particles.with_columns({r.CLASS_NUMBER: ["1"] * 18 + ["2"] * 6}))
+    return Project(tmp_path)
+
+
+def change(project: Project, **columns: Any) -> None:
+    """Columns of the table of classes, and a table of pairs."""
+    path = project.root / "Class3D_3d/run_it004_model.star"
+    star = read_star(path)
+    block = star[r.MODEL_CLASSES]
+    pairs = columns.pop("pairs", None)
+    for label, values in columns.items():
+        block = block.with_column(label, values)
+    star = star.replace(block)
+    write_star(path, star if pairs is None else star.replace(StarBlock.loop(r.MODEL_PAIRS, pairs)))
+
+
+def auto(project: Project, listener: Silent | None = None, **more: Any) -> Any:
+    folder = project.root / "Select/job005"
+    folder.mkdir(parents=True, exist_ok=True)
+    options = SelectOptions(optimiser=project.root / "Class3D_3d/run_it004_optimiser.star", auto=True, **more)
+    return run(options, JobFolder(project, folder), listener or Silent())
+
+
+def test_reasons_are_printed_and_written_and_relion_gets_the_ticks(project: Project) -> None:
+    change(project, **{r.ESTIMATED_RESOLUTION: [40.0, 70.0]})
+    listener = Listener()
+    result = auto(project, listener)
+    reasons = [
+        "Class 1 is kept: 18 particles, 40.0 Å (75 %).",
+        "Class 2 is left out: 6 particles, 70.0 Å (25 %); the best class has 40.0 Å.",
+    ]
+    assert [line for line in listener.said if line.startswith("Class")] == reasons
+    assert result.outputs["reasons"].read_text(encoding="utf-8").splitlines() == reasons == result.numbers["reasons"]
+    assert read_star(result.outputs["backup_selection"]).first.ints("rlnSelected").tolist() == [1, 0]
+    assert read_particles(result.outputs["particles"]).n == 18 == result.numbers["particles"]
+    assert result.numbers["classes"] == [1]
+
+
+def test_pairs_stability_and_relions_score_are_read_from_the_model(project: Project) -> None:
+    change(
+        project,
+        **{r.ESTIMATED_RESOLUTION: [40.0, 41.0], r.STABILITY: [0.4, 0.3], r.CLASS_SCORE: [0.8, 0.6]},
+        pairs={r.PAIR[0]: [1], r.PAIR[1]: [2], r.DISTINCT: [0]},
+    )
+    reasons = auto(project).numbers["reasons"]
+    assert (
+        reasons[0]
+        == "Class 1 is kept: 18 particles, 40.0 Å, stability 0.40, RELION's class score 0.80 (75 %); it is not distinct from class 2."
+    )
+
+
+def test_where_nothing_is_worth_keeping_every_reason_is_said_and_nothing_written(project: Project) -> None:
+    change(project, **{r.STABILITY: [0.1, 0.1]})
+    with pytest.raises(InputError, match=r"choose classes yourself with --keep\. Class 1 is left out: .* Class 2 is left out: "):
+        auto(project)
+    assert not list((project.root / "Select/job005").iterdir())
+
+
+@pytest.mark.parametrize("options", [{"auto": True, "keep": (1,)}, {"auto": False}])
+def test_classes_are_chosen_in_one_way(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="--auto"):
+        SelectOptions(optimiser=Path("a"), **options)
