@@ -23,6 +23,7 @@ BASE = 70e6  # the program and its libraries
 UNUSED = 1.06  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
+CANDIDATE_BYTES = 2**29  # candidates of a search of all orientations that are looked at together, and references for them
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
 _SIGNIFICANT = 50  # pairs of class and rotation that hold a particle's posterior where it is broad
@@ -135,6 +136,8 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, n, step)
     shells = threads * together * (POINT_BYTES + 56 + 16 * classes) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
+    if options.align and options.local_range < 0:  # what a search of all orientations keeps of each particle: its best candidate
+        always += n * step.map_voxels * (20 if options.mask_particles else 12) + CANDIDATE_BYTES
     return {
         "search": always + search,
         "summing": always + remembered + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
