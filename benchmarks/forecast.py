@@ -52,7 +52,10 @@ CASES: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("6 classes, finer", "classify", "Class3D/classes6", "Extract/box48", {**SHORT, "classes": 6, "initial_lowpass": 35}),
     ("box 72", "classify", "Class3D/box72", "Extract/box72", {**SHORT, "classes": 3}),
     ("binning 2", "classify", "Class3D/bin2", "Extract/bin2", {**SHORT, "classes": 3, "offset_range": 2}),
-    ("particles masked", "classify", "Class3D/masked", "Extract/box48", {**SHORT, "classes": 2, "mask_particles": True}),
+    ("particles whole", "classify", "Class3D/whole", "Extract/box48", {**SHORT, "classes": 2, "mask_particles": False}),
+    ("streamed", "classify", "Class3D/streamed", "Extract/box48", {**SHORT, "classes": 3, "preread": "no"}),
+    ("streamed, box 72", "classify", "Class3D/streamed72", "Extract/box72", {**SHORT, "classes": 2, "preread": "no"}),
+    ("1 fold, 1 thread", "classify", "Class3D/fold1", "Extract/box48", {**SHORT, "classes": 3, "folds": 1, "threads": 1}),
     (
         *("all orientations", "classify", "Class3D/global", "Extract/box48"),
         {**SHORT, "classes": 2, "local_range": -1, "angular_step": 15, "fixed_sampling": True, "iterations": 2},

@@ -5,7 +5,7 @@ import pytest
 from helpers import em_world as world
 from helpers import strict_cupy
 
-from napari_subtomo.em import blocks, expectation
+from napari_subtomo.em import accumulate, blocks, expectation
 from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.engine import initial_state, one_iteration
 from napari_subtomo.errors import DeviceError, JobError
@@ -72,17 +72,20 @@ def test_references_are_turned_fewer_at_a_time_when_memory_is_short(monkeypatch)
     setup = world.setup(small, iterations=1, offset_range=1.0, folds=2, threads=1)
     state = initial_state(setup)
     whole, _ = one_iteration(setup, state, Silent())
-    hears, real, sizes = Hears(), expectation.rotated, []
+    hears, real, sizes = Hears(), expectation._interpolation, []
 
-    def scarce(step, volumes, rotations):
-        if len(rotations) > 12:
-            raise MemoryError
-        sizes.append(len(rotations))
-        return real(step, volumes, rotations)
+    def scarce(step, rotations, xp):
+        if len(rotations) > 1:  # the first two times that references are turned
+            sizes.append(len(rotations))
+            if len(sizes) <= 2:
+                raise MemoryError
+        return real(step, rotations, xp)
 
-    monkeypatch.setattr(expectation, "rotated", scarce)
+    monkeypatch.setattr(expectation, "_interpolation", scarce)
     parts, _ = one_iteration(setup, state, hears)
-    assert len(sizes) > 3 and "rotations are taken" in hears.warnings[0]
+    assert (
+        sizes[1] == sizes[0] // 2 and sizes[2] == sizes[0] // 4 and ["rotations are taken" in text for text in hears.warnings] == [True] * 2
+    )
     np.testing.assert_array_equal(whole.labels, parts.labels)
     np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-4 * np.abs(whole.maps).max())
 
@@ -127,3 +130,23 @@ def test_a_failure_inside_collect_leaves_no_trace(monkeypatch):
     parts, _ = one_iteration(setup, state, Hears())
     np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-4 * np.abs(whole.maps).max())
     np.testing.assert_allclose(parts.noise, whole.noise, rtol=1e-4)
+
+
+def test_sums_that_are_made_in_portions_are_the_same(monkeypatch):
+    small = world.simulate(n=16, count=12, snr=0.3, species=1, seed=4)
+    setup = world.setup(small, iterations=1, offset_range=1.0, folds=2, threads=2, symmetry="C2")
+    state = initial_state(setup)
+    whole, _ = one_iteration(setup, state, Silent())
+    stages, said = [], Silent()
+    said.stage = lambda name, total=None, unit="": stages.append(name)
+    monkeypatch.setattr(accumulate, "SUMS_BYTES", 200_000)
+    parts, _ = one_iteration(setup, state, said)
+    assert stages.count("Maximisation") == stages.count("Back-rotation") > 2
+    np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-5 * np.abs(whole.maps).max())
+
+
+def test_portions_hold_every_rotation_once_in_order():
+    keys = [np.array([3, 0, 3, 14, 11]), np.array([3, 7, 17])]  # two folds, ten rotations: 0 1 3 4 7 are used by 1 1 2 1 2 rows
+    assert [p.tolist() for p in accumulate._portions(keys, 10, 100)] == [[0, 1, 3, 4, 7]]
+    assert [p.tolist() for p in accumulate._portions(keys, 10, 3)] == [[0, 1], [3, 4], [7]]
+    assert [p.tolist() for p in accumulate._portions(keys, 10, 0)] == [[0, 1], [3], [4], [7]]

@@ -4,11 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers import em_world as world
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from napari_subtomo.em import memory
+from napari_subtomo.em import classify, engine, expectation, memory, posteriors
 from napari_subtomo.em.memory import needs, streams, where_held
 from napari_subtomo.errors import OptionError
+from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.numerics import backend
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Silent
@@ -104,3 +108,53 @@ def test_limits_of_containers_count(tmp_path, version):
     assert min(backend._left_in_groups(str(tmp_path / "cgroup"), str(tmp_path / "own"))) == 8000 - 5000 + 1500
     assert backend._left_in_groups(str(tmp_path / "none"), str(tmp_path / "own")) == []
     assert backend._left_in_groups(str(tmp_path / "cgroup"), str(tmp_path / "none")) == []
+
+
+def test_no_more_threads_work_than_were_asked_for(monkeypatch, tmp_path):
+    """BLAS, which takes all processors unless told otherwise, gets one thread wherever there are threads of our own."""
+    seen = {}
+
+    def counted(name, result):
+        def called(*arguments, **named):
+            seen[name] = {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+            return result(*arguments)
+
+        return called
+
+    def iterations_of(folds):
+        small = world.simulate(n=16, count=6, snr=1.0, species=1, seed=4)
+        setup = world.setup(small, iterations=1, offset_range=1.0, folds=folds, threads=2)
+        monkeypatch.setattr(classify, "resolve_inputs", lambda *_: ((), None, None))
+        monkeypatch.setattr(classify, "input_paths", lambda *_: (None, None, None))
+        monkeypatch.setattr(classify, "write_iteration", lambda *_: None)
+        monkeypatch.setattr(classify, "set_up", counted("set_up", lambda *_: setup))
+        monkeypatch.setattr(classify, "initial_state", counted("start", engine.initial_state))
+        monkeypatch.setattr(engine, "search", counted("search", expectation.search))
+        with threadpool_limits(limits=3, user_api="blas"):
+            classify.run(setup.options, JobFolder(Project(tmp_path), tmp_path / f"job{folds}"), Silent())
+        return dict(seen)
+
+    (tmp_path / "job2").mkdir()
+    (tmp_path / "job1").mkdir()
+    assert iterations_of(2) == {"set_up": {1}, "start": {1}, "search": {1}}
+    assert iterations_of(1) == {"set_up": {1}, "start": {1}, "search": {2}}
+
+
+def test_poses_that_hold_nothing_are_not_remembered(monkeypatch):
+    rng = np.random.default_rng(5)
+    log = rng.normal(0, 3, (2, 40, 2, 100)).astype(np.float32)
+    log[1, 3, 1, 7] = 40  # one pose holds all
+    kept = {}
+    for tail in (0.0, posteriors.TAIL):
+        monkeypatch.setattr(posteriors, "TAIL", tail)
+        running, best, found = np.full((2, 2), -np.inf), np.full(2, -np.inf), [[], []]
+        posteriors.collect(log, np.arange(2), 0, running, best, found)
+        kept[tail] = [parts[0] for parts in found]
+        for i, poses in enumerate(kept[tail]):
+            held, every = (np.exp(values.astype(float) - best[i]).sum() for values in (poses.score, log[i].ravel()))
+            assert held / every > 1 - 2e-4
+            np.testing.assert_array_equal(poses.score, log[i, poses.shift, poses.klass, poses.rotation])
+    broad, sharp = ([len(kept[tail][i].score) for tail in (0.0, posteriors.TAIL)] for i in range(2))
+    assert broad[1] < 0.85 * broad[0] and sharp[0] == sharp[1] == 1
+    lost = set(zip(*(getattr(kept[0.0][0], n) for n in ("shift", "klass", "rotation")), strict=True))
+    assert lost >= set(zip(*(getattr(kept[posteriors.TAIL][0], n) for n in ("shift", "klass", "rotation")), strict=True))

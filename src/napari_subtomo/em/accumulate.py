@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.numerics.backend import device_context, namespace, release_memory, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+SUMS_BYTES = 512 * 2**20  # data and weights summed by fold, class and rotation that are held at once
 SCATTER_BYTES = 48 * 2**20  # what inserting a chunk of points takes beside the sums, at least
 SCATTER_SHARE = 4  # or as often the bytes of the sums that a chunk gives: smaller ones would take longer to add than to make
 POINT_BYTES, VALUE_BYTES = 130, 28  # of a point that is inserted, and of each of its columns
@@ -63,19 +65,22 @@ def _map_sums(
     relative = relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     xp = namespace(turns)
-    reporter.stage("Maximisation", len(prepared), "particles")
+    keys = [p.klass.astype(np.int64) * n_rotations + p.rotation for p in poses]
+    columns = folds * classes
+    sums = xp.zeros((step.grid.nodes, columns), xp.complex64), xp.zeros((step.grid.nodes, columns), xp.float32)
 
-    def one_fold(f: int) -> tuple[IntArray, Any, Any]:
-        keys = [poses[i].klass.astype(np.int64) * n_rotations + poses[i].rotation for i in members[f]]
-        rows = np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.int64)
+    def one_fold(f: int, first: int, last: int) -> tuple[IntArray, Any, Any]:
+        """Rows (class and rotation) of these rotations that any particle of the fold adds to, and their sums."""
+        near = [(i, (keys[i] % n_rotations >= first) & (keys[i] % n_rotations <= last)) for i in members[f]]
+        rows = np.unique(np.concatenate([keys[i][here] for i, here in near])) if near else np.zeros(0, np.int64)
         data, weight = xp.zeros((len(rows), voxels), xp.complex64), xp.zeros((len(rows), voxels), xp.float32)
-        for i, key in zip(members[f], keys, strict=True):
+        for i, here in near:
             gamma = poses[i].score
-            if gamma.sum() > 1e-4:
-                row, at_row = np.unique(key, return_inverse=True)
-                column, at_column = np.unique(poses[i].shift, return_inverse=True)
+            if gamma.sum() > 1e-4 and here.any():
+                row, at_row = np.unique(keys[i][here], return_inverse=True)
+                column, at_column = np.unique(poses[i].shift[here], return_inverse=True)
                 dense = np.zeros((len(row), len(column)), np.float32)
-                dense[at_row, at_column] = gamma
+                dense[at_row, at_column] = gamma[here]
                 share, at = xp.asarray(dense), xp.asarray(np.searchsorted(rows, row))
                 scale = np.float32(step.model.scales[step.particles.group[i]])
                 factor = relative[step.particles.optics[i]]
@@ -85,26 +90,34 @@ def _map_sums(
             reporter.advance()
         return rows, data, weight
 
-    parts = list(ordered_map(one_fold, range(folds), threads))
-    used = np.unique(np.concatenate([rows % n_rotations for rows, _, _ in parts]))
-    release_memory(step.device)
-    return _insert(step, parts, used, classes, voxels, mates, threads, reporter)
+    room = SUMS_BYTES if step.device == "cpu" else max(SUMS_BYTES, free_bytes(step.device) // 4)
+    for used in _portions([np.concatenate([keys[i] for i in ids]) for ids in members if len(ids)], n_rotations, room // (12 * voxels)):
+        reporter.stage("Maximisation", len(prepared), "particles")
+        parts = list(ordered_map(partial(one_fold, first=used[0], last=used[-1]), range(folds), threads))
+        release_memory(step.device)
+        _insert(step, parts, used, sums, voxels, mates, threads, reporter)
+        del parts
+    return _finished(step, sums, mates)
+
+
+def _portions(keys: list[IntArray], n_rotations: int, most: int) -> list[IntArray]:
+    """Rotations that any particle adds to, in portions of about so many rows of sums; keys of each fold's poses. One or more."""
+    every = np.concatenate([np.unique(k) % n_rotations for k in keys])
+    used, rows = np.unique(every, return_counts=True)
+    portion = (np.cumsum(rows) - 1) // max(most, int(rows.max()))
+    return np.split(used, np.flatnonzero(np.diff(portion)) + 1)
 
 
 def _insert(
-    step: EStep, parts: list[Any], used: IntArray, classes: int, voxels: int, mates: FloatArray, threads: int, reporter: Reporter
-) -> Sums:
-    """Rotate the summed data of each rotation back and add them on the padded grid."""
-    folds, n_rotations = len(parts), len(step.poses.rotations)
-    columns = folds * classes
-    xp = namespace(parts[0][1])
-    numerator = xp.zeros((step.grid.nodes, columns), xp.complex64)
-    denominator = xp.zeros((step.grid.nodes, columns), xp.float32)
+    step: EStep, parts: list[Any], used: IntArray, sums: tuple[Any, Any], voxels: int, mates: FloatArray, threads: int, reporter: Reporter
+) -> None:
+    """Rotate the summed data of each rotation back and add them on the padded grid, shape (nodes, folds·classes)."""
+    (numerator, denominator), n_rotations = sums, len(step.poses.rotations)
+    xp, columns, classes = namespace(numerator), numerator.shape[1], step.model.maps.shape[1]
     size = max(1, min(scatter_points(step.grid.nodes, columns) // voxels, -(-len(used) // SCATTER_PARTS)))
     chunks = [used[a : a + size] for a in range(0, len(used), size)]
     k = xp.asarray(step.lattice.k[:voxels])
-    # on an exact grid other orientations fall between the nodes: symmetry is applied to the summed volumes instead
-    inserted = mates[:1] if step.grid.exact else mates
+    inserted = _inserted(step, mates)
     reporter.stage("Back-rotation", len(chunks) * len(inserted), "chunks")
 
     def one_chunk(chunk: IntArray) -> tuple[Any, Any]:
@@ -130,9 +143,18 @@ def _insert(
     for a, b in ordered_map(one_chunk, chunks, threads):
         numerator += a
         denominator += b
-    sums = to_host(numerator), to_host(denominator)
-    shape = (folds, classes, *step.grid.shape)
-    num, den = (np.stack([whole(step.grid, sum_[:, j], mates[len(inserted) :]) for j in range(columns)]).reshape(shape) for sum_ in sums)
+
+
+def _inserted(step: EStep, mates: FloatArray) -> FloatArray:
+    """Symmetry mates that data are inserted for: on an exact grid other orientations fall between the nodes, and summed maps are turned."""
+    return mates[:1] if step.grid.exact else mates
+
+
+def _finished(step: EStep, sums: tuple[Any, Any], mates: FloatArray) -> Sums:
+    """Sums by fold and class on the host, Friedel mates and all symmetry mates counted."""
+    shape = (*step.model.maps.shape[:2], *step.grid.shape)
+    more = mates[len(_inserted(step, mates)) :]
+    num, den = (np.stack([whole(step.grid, column, more) for column in to_host(both).T]).reshape(shape) for both in sums)
     return Sums(num, den)
 
 

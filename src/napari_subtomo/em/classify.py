@@ -61,7 +61,9 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
 
     particles, tomogram_set, _ = resolve_inputs(options, folder.project)
     _, tomograms, trajectories = input_paths(options, folder.project)
-    setup = set_up(options, particles, folder.project, reporter, tomogram_set, scratch)
+    # wherever threads are ours, each has one BLAS thread: no more threads than asked for, and results that do not depend on their number
+    with threadpool_limits(limits=1, user_api="blas"):
+        setup = set_up(options, particles, folder.project, reporter, tomogram_set, scratch)
 
     def write(state: State, classes: Classes) -> None:
         write_state(folder.file(f"run_it{classes.iteration:03d}_state.npz"), state)
@@ -71,14 +73,15 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
     clear_unfinished(folder.path)
     state = _former(setup, folder, reporter)
     if state is None:
-        state = initial_state(setup)
+        with threadpool_limits(limits=1, user_api="blas"):
+            state = initial_state(setup)
         write(state, describe_start(setup, state))
     reporter.message(
         f"{len(particles)} particles in {len(setup.group_names)} tomograms, box {setup.lattice.n} px of {setup.pixel_size:g} Å, "
         f"noise temperature {state.temperature:.2f}, on {setup.device}."
     )
     classes: Classes | None = None
-    # every fold is summed in one thread with one BLAS thread: results do not depend on the number of threads
+    # every fold is summed in one thread; a single fold has no threads but those of BLAS
     with threadpool_limits(limits=1 if setup.folds > 1 else options.threads, user_api="blas"):
         last = state
         for last, classes in iterate(setup, state, reporter):

@@ -25,7 +25,7 @@ from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
 
@@ -335,6 +335,7 @@ def passes(
         some = slice(start, start + size)
         if shrinking.fits(size, partial(turn, some)):
             start += size
+            release_memory("cpu")
             yield some, made.pop()
 
 

@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, VALUE_BYTES, scatter_points
+from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, VALUE_BYTES, scatter_points
+from napari_subtomo.em.basis import ROWS
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
 from napari_subtomo.em.streamed import streamed_bytes
@@ -18,12 +19,15 @@ from napari_subtomo.numerics.backend import free_bytes
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
-BASE = 77e6  # the program and its libraries, and what allocation leaves unused
+BASE = 70e6  # the program and its libraries
+UNUSED = 1.06  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
+CANDIDATE_BYTES = 2**29  # candidates of a search of all orientations that are looked at together, and references for them
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
-_SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
+_SIGNIFICANT = 50  # pairs of class and rotation that hold a particle's posterior where it is broad
+_MORE = 0.7  # what a further thread adds: threads are seldom at their fullest at once
 _REMEMBERED = 5000  # poses of a particle within reach of its best
 
 
@@ -48,7 +52,7 @@ class Memory:
     @property
     def peak(self) -> float:
         """Most memory at any time."""
-        return BASE + self.particles + self.working
+        return BASE + self.particles + UNUSED * self.working
 
 
 def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bool = False, last_resolution: float | None = None) -> Memory:
@@ -119,18 +123,21 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     block = together * (shifted + 20 * step.voxels)
     remembered = 16.0 * n * min(step.shifts * classes * step.rotations, _REMEMBERED)
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
-    turning = points * (POINT_BYTES + 16 * references)
-    comparing = points * (8 * references + threads * 20 * classes) + threads * block + 8 * step.shifts * step.voxels
+    few = n / step.folds * step.shifts >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
+    turning = points * max(180, 64 + 12 * references + threads * (40 if few else 16) * classes)
+    comparing = points * 12 * references + options.threads * block + 8 * step.shifts * step.voxels
     search = max(turning, comparing) + remembered
     all_rows = references * step.rotations
     rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
-    sums = 12.0 * rows * step.map_voxels
+    sums = min(12.0 * rows * step.map_voxels, SUMS_BYTES)
     summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
-    inserting = max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step))))
+    inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
     insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (POINT_BYTES + VALUE_BYTES * references)
-    together = in_block(step.shifts * 8 * (step.voxels + classes), n, step)
-    shells = threads * together * (44 * lattice_voxels(box) + (POINT_BYTES + 16 * classes) * step.voxels)
+    together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, n, step)
+    shells = threads * together * (POINT_BYTES + 56 + 16 * classes) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
+    if options.align and options.local_range < 0:  # what a search of all orientations keeps of each particle: its best candidate
+        always += n * step.map_voxels * (20 if options.mask_particles else 12) + CANDIDATE_BYTES
     return {
         "search": always + search,
         "summing": always + remembered + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
@@ -146,8 +153,9 @@ def _clustering(step: Iteration, n: int, options: ClassifyOptions) -> float:
 
 
 def in_block(bytes_each: float, n: int, step: Iteration) -> float:
-    """Particles of a fold that are compared at once."""
-    return min(max(1.0, BLOCK_BYTES // bytes_each), 64, math.ceil(n / step.folds))
+    """Particles of a fold that are compared at once; blocks are of nearly equal size."""
+    members = math.ceil(n / step.folds)
+    return math.ceil(members / math.ceil(members / min(max(1.0, BLOCK_BYTES // bytes_each), 64)))
 
 
 def chunk(step: Iteration) -> float:

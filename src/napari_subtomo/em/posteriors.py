@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SPAN = 16.0  # nats below a particle's best pose beyond which a pose is not remembered
+MANY = 1000  # poses of a particle from which on those are forgotten that together hold
+TAIL = 1e-4  # this share of the sum over poses: `finish` leaves out ten times as much
 
 
 @dataclass
@@ -46,8 +48,11 @@ def collect(
     least, near = np.maximum(best[ids], top), []
     for row in range(m):
         where = xp.flatnonzero(flat[row] >= np.float32(least[row] - span))
-        score_ = to_host(flat[row][where])
-        t, c, q = np.unravel_index(to_host(where), (log.shape[1], classes, r))
+        score_, where = to_host(flat[row][where]), to_host(where)
+        if len(score_) > MANY and span > 0:
+            matter = score_ >= _least_that_matters(score_, top[row], total[row].sum())
+            score_, where = score_[matter], where[matter]
+        t, c, q = np.unravel_index(where, (log.shape[1], classes, r))
         near.append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
     # all that takes memory is done: from here on a block cannot fail halfway
     with np.errstate(divide="ignore"):
@@ -55,6 +60,14 @@ def collect(
     best[ids] = least
     for i, poses in zip(ids, near, strict=True):
         found[i].append(poses)
+
+
+def _least_that_matters(scores: npt.NDArray[np.float32], top: float, total: float) -> np.float32:
+    """The score below which poses hold less than `TAIL` of the sum over poses, exp(top)·total."""
+    ascending = np.sort(scores)
+    mass = np.cumsum(np.exp(ascending.astype(np.float64) - top))
+    least: np.float32 = ascending[min(int(np.searchsorted(mass, TAIL * total)), len(scores) - 1)]
+    return least
 
 
 def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[list[Poses], ParticleResults]:

@@ -90,6 +90,7 @@ _ALL = (
         *("classify", "em.classify", "ClassifyOptions", "Class3D", "sort particles into 3D classes"),
         options="classify",
         resumes=True,
+        free=("device", "threads", "preread", "scratch_dir"),
         extends="iterations",
         stops="stop_when_converged",
     ),

@@ -56,8 +56,8 @@ class SubtomogramInputOptions(InputOptions):
 
     scratch_dir: Path | None = option(
         None,
-        "Folder on a fast disk where particles of 2D stacks are kept in 3D while the job runs; without it, in the job's folder. "
-        "Removed at the end.",
+        "Folder on a fast disk for particles of 2D stacks in 3D, and in a classification for particles that do not fit the memory; "
+        "without it, in the job's folder. Removed at the end.",
         title="Copy particles to scratch directory",
         group="Compute",
     )

@@ -76,8 +76,8 @@ class EMOptions(SubtomogramInputOptions):
     )
     mask_particles: bool = option(
         True,
-        "Mask the particles in the E-step as well, with zeros outside: keeps neighbours in the box out of the comparison, at twice the "
-        "memory for particles; the maps are always made from unmasked particles.",
+        "Mask the particles in the E-step as well, with zeros outside: keeps neighbours in the box out of the comparison, at two "
+        "thirds more memory for particles; the maps are always made from unmasked particles.",
         title="Mask individual particles with zeros?",
         group="Optimisation",
     )
