@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
-from napari_subtomo.em.poses import steps_for
+from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS
+from napari_subtomo.em.global_search import BATCH_BYTES, CANDIDATES, POOL, REACH
+from napari_subtomo.em.poses import coarse_limits, orientations_of, steps_for
 from napari_subtomo.geometry import so3
+from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.jobs.costs import Costs, nodes_of, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
@@ -36,6 +39,8 @@ class Iteration:
     voxels: float
     map_voxels: float
     folds: int
+    copies: int = 1  # places in which each particle is searched
+    coarse: Iteration | None = None  # pass over all orientations before
 
     @property
     def references(self) -> int:
@@ -86,33 +91,48 @@ def iterations(options: ClassifyOptions, facts: Facts, n: int, box: int, pixel: 
     last = int(np.clip(round(goal), first, limit))
     folds = min(options.folds, n)
     waits = options.start == "leave-one-out" and options.classes > 1
-    alone = min(options.consensus_iterations, max(1, options.iterations // 2)) if waits else 0
+    before = options.consensus_iterations + (options.global_iterations if options.align and options.local_range < 0 else 0)
+    alone = min(before, max(1, options.iterations // 2)) if waits else 0
     found = []
     for iteration in range(1, options.iterations + 1):
         shell = min(first + iteration - 1, last)
-        rotations, shifts = poses(options, shell, box, pixel)
+        everywhere = options.align and options.local_range < 0 and iteration <= options.global_iterations
+        rotations, shifts = poses(options, shell, box, pixel, everywhere)
         many = iteration > alone and (waits or iteration > 1 or options.absolute_greyscale)
         map_shell = min((box - 1) // 2, shell + _M_STEP_SHELLS)
-        found.append(
-            Iteration(rotations, shifts, options.classes if many else 1, half_sphere(shell + 0.5), half_sphere(map_shell + 0.5), folds)
-        )
+        step = Iteration(rotations, shifts, options.classes if many else 1, half_sphere(shell + 0.5), half_sphere(map_shell + 0.5), folds)
+        found.append(_after_coarse_pass(step, options, shell, box, pixel) if everywhere else step)
     return found
 
 
-def poses(options: ClassifyOptions, shell: int, box: int, pixel: float) -> tuple[int, int]:
-    """Rotations and shifts of a search up to a shell."""
+def _after_coarse_pass(step: Iteration, options: ClassifyOptions, shell: int, box: int, pixel: float) -> Iteration:
+    """An iteration about the candidates of a coarse pass over all orientations."""
+    angle = 2 * options.angular_step
+    told, shift = coarse_limits(shell, box, options.mask_diameter / 2 / pixel, angle, options.offset_step)
+    rotations = orientations_of(angle, symmetry_order(options.symmetry))
+    coarse = replace(step, rotations=rotations, shifts=_shifts(options.offset_range / shift), voxels=half_sphere(told + 0.5))
+    return replace(step, copies=CANDIDATES, coarse=coarse)
+
+
+def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhere: bool = False) -> tuple[int, int]:
+    """Rotations and shifts of a search up to a shell; in a search of all orientations, those about each candidate."""
     if not options.align:
         return 1, 1
     angle, shift = options.angular_step, options.offset_step
+    radius = options.mask_diameter / 2 / pixel
     if not options.fixed_sampling:
-        angle, shift = steps_for(shell, box, options.mask_diameter / 2 / pixel, angle, shift)
-    if options.local_range < 0:
-        order = max(0, math.ceil(math.log2(60 / angle) - 1e-6))
-        rotations = 72 * 8**order
-    else:
-        rotations = _in_ball(options.local_range / angle)
-    ratio = options.offset_range / shift
-    return rotations, len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
+        angle, shift = steps_for(shell, box, radius, angle, shift)
+    if options.local_range >= 0:
+        return _in_ball(options.local_range / angle), _shifts(options.offset_range / shift)
+    if not everywhere:
+        return _in_ball(LOCAL_STEPS), _shifts(min(LOCAL_SHIFTS, options.offset_range / shift))
+    coarse_shift = coarse_limits(shell, box, radius, 2 * options.angular_step, options.offset_step)[1]
+    return _in_ball(REACH * 2 * options.angular_step / angle), _shifts(min(coarse_shift, options.offset_range) / shift)
+
+
+def _shifts(ratio: float) -> int:
+    """Shifts within so many steps."""
+    return len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
 
 
 def _in_ball(ratio: float) -> int:
@@ -146,14 +166,14 @@ def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts:
     by_fold = shared_by(options.threads, facts.cores, step.folds)
     nodes = _nodes(box, options)
     transforms = 3 * step.references * rates.transform * 2 * nodes
-    turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
-    products = 4.0 * n * step.shifts * step.classes * step.rotations * step.voxels
-    scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
-    phases = n * step.shifts * step.voxels * 2e-9 * max(1.0, step.rotations / _chunk(step))
-    if gpu:
-        search = turned / 50 + products / (0.5 * rates.device_product) + (scores + phases) / 50
-    else:
-        search = turned + (products / (0.8 * rates.product) + scores + phases) / by_fold
+    if not options.align:  # one pass of products, measured
+        return (
+            transforms + n * (half_sphere(box // 2) * 4e-9 + step.references * step.voxels * 4e-10) + 0.1 + nodes * step.references * 7e-8
+        )
+    search = _search(step, n * step.copies, options, facts, rates, gpu)
+    if step.coarse is not None:
+        search += _search(step.coarse, n, options, facts, rates, gpu)
+        search += n * _resample(box, step.copies * step.map_voxels, rates, 3) / shared_by(options.threads, facts.cores, n)
     chunks = max(1.0, step.rotations * step.map_voxels / _inserted(step))
     inserted = step.rotations * step.map_voxels * (rates.points + 5 * step.references * rates.values)
     inserted += chunks * nodes * step.references * 1.2e-8
@@ -163,8 +183,25 @@ def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts:
     return transforms + search + sums + inserted / shared_by(options.threads, facts.cores, int(chunks)) + residuals + maps
 
 
+def _search(step: Iteration, n: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
+    """The search of an iteration: references turned, matrix products."""
+    by_fold = shared_by(options.threads, facts.cores, step.folds)
+    turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
+    products = 4.0 * n * step.shifts * step.classes * step.rotations * step.voxels
+    scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
+    phases = n * step.shifts * step.voxels * 2e-9 * max(1.0, step.rotations / _chunk(step))
+    if gpu:
+        return turned / 50 + products / (0.5 * rates.device_product) + (scores + phases) / 50
+    return turned + (products / (0.8 * rates.product) + scores + phases) / by_fold
+
+
 def _memory(step: Iteration, n: int, box: int, options: ClassifyOptions) -> float:
     """Bytes beyond the prepared particles at the fullest moment of an iteration: search, insertion, or the making of maps."""
+    if step.coarse is not None:  # candidates come in batches, of each particle the best stays until the end of the iteration
+        batch = min(n * step.copies, max(step.copies, int(BATCH_BYTES // (24 * step.map_voxels))))
+        kept = (n + batch) * 24 * step.map_voxels
+        coarse = 48.0 * n * POOL + _memory(replace(step.coarse, map_voxels=1.0), 0, box, options)
+        return max(coarse, kept + _memory(replace(step, copies=1, coarse=None), batch, box, options))
     nodes, references = _nodes(box, options), step.references
     threads = max(1, min(options.threads, step.folds))
     points = _chunk(step) * step.voxels
