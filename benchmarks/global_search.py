@@ -3,7 +3,7 @@
     python benchmarks/global_search.py                     # seeds 101 to 103
     python benchmarks/global_search.py --snr 0.01 --seeds 101
 
-Each sample is one tomogram with 80 particles of two species and 20 false picks. The reference is the true density of one species at 60 Å.
+Each sample is one tomogram with 80 particles of two species and 20 empty places. The reference is the true density of one species at 60 Å.
 A particle is wrong if its orientation is off by more than 20°; medians are over the others. Adds to global_search.json.
 """
 
@@ -26,7 +26,7 @@ from napari_subtomo.io.particles import read_particles
 from napari_subtomo.jobs.truth import Truth, pose_errors, read_truth
 
 WRONG = 20.0  # degrees
-SAMPLE = "--tomograms 1 --particles 80 --false-fraction 0.2"
+SAMPLE = "--tomograms 1 --particles 80 --false-fraction 0.2 --structured-fraction 0"
 CUT = "--tomograms tomograms.star --particles particles.star --from tomogram --box-size 48 --binning 1"
 CLASSIFY = "--mask-diameter 380 --initial-lowpass 60 --local-range -1 --classes 2"
 

@@ -109,6 +109,14 @@ def test_always_means_every_iteration(particles):
     assert [classes.sampling.local_range for _, classes in made] == [-1, -1]
 
 
+def test_found_poses_are_left_behind_when_all_orientations_are_asked_for_again(particles, finished):
+    _, states, _ = finished
+    again = world.setup(particles, **OPTIONS, iterations=4, global_iterations=4)
+    one, _ = one_iteration(again, states[3], Silent())
+    other, _ = one_iteration(again, replace(states[3], frames=states[0].frames, centres=states[0].centres, frame_step=0.0), Silent())
+    np.testing.assert_array_equal(one.orientations, other.orientations)
+
+
 def everywhere(setup, state):
     """What `search_everywhere` finds from a state."""
     step = _e_step(setup, state, _poses(setup, state, state.iteration + 1, Silent()), None, False)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS
 from napari_subtomo.em.global_search import REACH
+from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import coarse_limits, found_grid, global_grid, pose_grid
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.facts import Facts
@@ -112,7 +112,7 @@ def test_too_little_memory_or_disk_is_said_with_what_to_do() -> None:
 
 
 def test_a_job_of_days_is_said_to_be_long_with_what_to_do() -> None:
-    found = forecast("classify", classify(local_range=60.0, angular_step=2.0, iterations=50), KNOWN, MEASURED)
+    found = forecast("classify", classify(local_range=120.0, angular_step=1.0, iterations=50), KNOWN, MEASURED)
     assert found is not None and " days " in found.sentence and "To be faster, use smaller search ranges" in found.sentence
 
 
