@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS
+from napari_subtomo.em.global_search import REACH
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.plan import grid_nodes, half_sphere, iterations, poses
-from napari_subtomo.em.poses import pose_grid
+from napari_subtomo.em.poses import coarse_limits, found_grid, global_grid, pose_grid
+from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.forecast import duration, forecast, size
 from napari_subtomo.jobs.rates import DEFAULT, Rates, measure_rates
@@ -110,7 +113,7 @@ def test_too_little_memory_or_disk_is_said_with_what_to_do() -> None:
 
 
 def test_a_job_of_days_is_said_to_be_long_with_what_to_do() -> None:
-    found = forecast("classify", classify(local_range=-1.0, angular_step=2.0, iterations=50), KNOWN, MEASURED)
+    found = forecast("classify", classify(local_range=120.0, angular_step=1.0, iterations=50), KNOWN, MEASURED)
     assert found is not None and " days " in found.sentence and "To be faster, use smaller search ranges" in found.sentence
 
 
@@ -139,8 +142,6 @@ def test_sizes_of_iterations_are_those_of_the_engine() -> None:
     rotations, shifts = poses(options, 10, 48, 10.0)
     assert shifts == len(grid.shifts)
     assert rotations == pytest.approx(len(grid.rotations), rel=0.1)
-    everywhere = pose_grid(15.0, -1, 1.0, 3.0, rng)
-    assert poses(classify(fixed_sampling=True, angular_step=15.0, local_range=-1.0), 10, 48, 10.0)[0] == len(everywhere.rotations)
     assert poses(classify(align=False), 10, 48, 10.0) == (1, 1)
     assert poses(classify(relax_symmetry="C6"), 10, 48, 10.0)[0] == 6 * poses(classify(), 10, 48, 10.0)[0]
     for align, grid in ((True, PaddedGrid(48)), (False, PaddedGrid(48, 1, exact=True))):
@@ -160,6 +161,24 @@ def test_particles_that_do_not_fit_are_forecast_to_be_streamed() -> None:
     assert forced is not None and "streamed" in forced.sentence
     kept = forecast("classify", classify(preread="yes"), replace(many, free_memory=16 * 10**9), MEASURED)
     assert kept is not None and not kept.fits
+
+
+def test_a_search_of_all_orientations_has_a_coarse_pass_and_then_goes_on_about_what_it_found() -> None:
+    rng = np.random.default_rng(1)
+    options = classify(local_range=-1.0, iterations=15, symmetry="D2")
+    steps = iterations(options, 228, 48, 10.0, KNOWN.last_resolution)
+    assert [step.coarse is not None for step in steps] == [True] * options.global_iterations + [False] * (15 - options.global_iterations)
+    shell, shift = coarse_limits(8, 48, 19.0, 15.0, options.offset_step)
+    grid = global_grid(15.0, shift, options.offset_range, rng, symmetry_matrices("D2"))
+    coarse = steps[0].coarse
+    assert coarse is not None and coarse.shifts == len(grid.shifts) and coarse.voxels == half_sphere(shell + 0.5)
+    assert coarse.rotations == pytest.approx(len(grid.rotations), rel=0.02)
+    around = found_grid(3.75, REACH * 15.0, 1.0, shift, rng)
+    assert steps[0].shifts == len(around.shifts) and steps[0].rotations == pytest.approx(len(around.rotations), rel=0.1)
+    local = found_grid(3.75, LOCAL_STEPS * 3.75, 1.0, LOCAL_SHIFTS, rng)
+    assert steps[-1].shifts == len(local.shifts) and steps[-1].rotations == pytest.approx(len(local.rotations), rel=0.1)
+    found = forecast("classify", classify(local_range=-1.0, iterations=15), KNOWN, MEASURED)
+    assert found is not None and found.seconds < 3600  # exhaustive, it was days
 
 
 def test_iterations_begin_with_one_class_and_climb_to_the_known_resolution() -> None:

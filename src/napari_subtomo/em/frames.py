@@ -1,8 +1,8 @@
 """Which frames particles are in, and how they get into others.
 
-A search over all orientations begins in the frames of the boxes and goes on about poses that it has found: each particle is resampled into
-the frame of its own pose, in place, and from then on one small grid of turns serves all. Frames belong to the state of an iteration, so
-that a run that was stopped goes on as if it had not been.
+A search over all orientations begins in the frames of the boxes and goes on about poses that it has found: each particle is resampled
+into the frame of its own pose, in place, and from then on one small grid of turns serves all. Frames belong to the state of an
+iteration, so that a run that was stopped goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ def searches_everywhere(setup: Setup, state: State) -> bool:
 
 
 def in_frames(setup: Setup, state: State, reporter: Reporter) -> Setup:
-    """The setup with its particles in the frames of a state; they are resampled where they are in others."""
-    frames, centres = (state.frames, state.centres) if len(state.frames) else (setup.frames, setup.input_offsets)
+    """The setup with its particles in the frames that the iteration after a state needs; they are resampled where they are in others."""
+    found = setup.options.align and setup.options.local_range < 0 and not searches_everywhere(setup, state)
+    frames, centres = (state.frames, state.centres) if found else (setup.frames, setup.input_offsets)
     if not setup.held.are(frames, centres):
         setup.held.frames = np.zeros((0, 3, 3))  # nothing to rely on if this is stopped halfway
         prepare(

@@ -1,9 +1,10 @@
-"""An iteration that searches all orientations: a coarse grid on few shells, then a fine grid about the best candidates of each particle.
+"""An iteration that searches all orientations: a coarse grid on few shells, then a fine grid about the best candidates of a particle.
 
 The coarse pass compares all particles, in the frame of their boxes, with all orientations that symmetry leaves different, on the shells
 that its step can tell apart. It ranks orientations, no more: of each particle the best few that lie well apart are kept. About each of
-these the particle is resampled in that orientation's own frame, so that one small grid of turns serves all particles and candidates, and
-the general E-step runs on all shells. Candidates of a particle share its posterior by their evidence, and all of them go into the maps.
+these the particle is resampled in that orientation's own frame, so that one small grid of turns serves all particles and candidates,
+and the general E-step runs on all shells. Candidates of a particle share its posterior by their evidence, and all of them go into the
+maps with it.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def screen(step: EStep, prepared: Prepared, input_offsets: FloatArray, mates: Fl
     with device_context(step.device):
         _screen(step, prepared, log, rotation, shift, threads, reporter)
     apart = APART * step.poses.angular_step
-    chosen = [distinct(step.poses.rotations[rotation[i]], log[i], apart, mates) for i in range(count)]
+    chosen = [distinct(step.poses.rotations[rotation[i]], log[i], apart, mates, CANDIDATES) for i in range(count)]
     particle = np.repeat(np.arange(count), [len(c) for c in chosen])
     at = np.concatenate(chosen)
     frames = step.poses.rotations[rotation[particle, at]]
@@ -236,7 +237,7 @@ def ranked(log: Any, by_best: bool) -> tuple[FloatArray, IntArray]:
     return to_host(best + xp.log(total)).astype(np.float64), at
 
 
-def distinct(rotations: FloatArray, log: FloatArray, apart: float, mates: FloatArray, most: int = CANDIDATES) -> IntArray:
+def distinct(rotations: FloatArray, log: FloatArray, apart: float, mates: FloatArray, most: int) -> IntArray:
     """The best rotations that lie farther from each other than `apart` degrees, symmetry considered, best first.
 
     Parameters

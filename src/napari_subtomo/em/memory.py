@@ -6,12 +6,13 @@ Peaks are those of one part at a time: what a part leaves unused is given back t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, VALUE_BYTES, scatter_points
 from napari_subtomo.em.basis import ROWS
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
+from napari_subtomo.em.global_search import POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
 from napari_subtomo.em.streamed import streamed_bytes
 from napari_subtomo.errors import OptionError
@@ -138,7 +139,11 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     maps = nodes * (40 * references + 60 * step.folds)
     if options.align and options.local_range < 0:  # what a search of all orientations keeps of each particle: its best candidate
         always += n * step.map_voxels * (20 if options.mask_particles else 12) + CANDIDATE_BYTES
+    coarse = 0.0
+    if step.coarse is not None:  # of each particle the best orientations so far
+        coarse = 48.0 * n * POOL + _parts(replace(step.coarse, map_voxels=1.0), n, box, options)["search"]
     return {
+        "coarse search": coarse,
         "search": always + search,
         "summing": always + remembered + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
         "insertion": always + sums + insertion,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_subtomo.em.engine import M_STEP_SHELLS
-from napari_subtomo.em.poses import steps_for
+from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS
+from napari_subtomo.em.global_search import CANDIDATES, REACH
+from napari_subtomo.em.poses import coarse_limits, orientations_of, steps_for
 from napari_subtomo.geometry import so3
 from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.options.classify import ClassifyOptions
@@ -27,6 +29,8 @@ class Iteration:
     map_voxels: float
     nodes: float
     folds: int
+    copies: int = 1  # places in which each particle is searched
+    coarse: Iteration | None = None  # pass over all orientations before
 
     @property
     def references(self) -> int:
@@ -67,18 +71,30 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
     last = int(np.clip(round(goal), first, limit))
     folds = min(options.folds, n)
     waits = options.start == "leave-one-out" and options.classes > 1
-    alone = min(options.consensus_iterations, max(1, options.iterations // 2)) if waits else 0
+    before = options.consensus_iterations + (options.global_iterations if options.align and options.local_range < 0 else 0)
+    alone = min(before, max(1, options.iterations // 2)) if waits else 0
     found = []
     for iteration in range(1, options.iterations + 1):
         shell = min(first + iteration - 1, last)
-        rotations, shifts = poses(options, shell, box, pixel)
+        everywhere = options.align and options.local_range < 0 and iteration <= options.global_iterations
+        rotations, shifts = poses(options, shell, box, pixel, everywhere)
         many = iteration > alone and (waits or iteration > 1 or options.absolute_greyscale)
         asked = 0.0 if options.map_limit < 0 else box * pixel / max(options.map_limit, 2 * pixel)
         map_shell = min((box - 1) // 2, max(shell + M_STEP_SHELLS, int(asked + 0.5)))
         classes = options.classes if many else 1
         voxels, map_voxels = half_sphere(shell + 0.5), half_sphere(map_shell + 0.5)
-        found.append(Iteration(rotations, shifts, classes, voxels, map_voxels, grid_nodes(options, box, map_shell), folds))
+        step = Iteration(rotations, shifts, classes, voxels, map_voxels, grid_nodes(options, box, map_shell), folds)
+        found.append(_after_coarse_pass(step, options, shell, box, pixel) if everywhere else step)
     return found
+
+
+def _after_coarse_pass(step: Iteration, options: ClassifyOptions, shell: int, box: int, pixel: float) -> Iteration:
+    """An iteration about the candidates of a coarse pass over all orientations."""
+    angle = 2 * options.angular_step
+    told, shift = coarse_limits(shell, box, options.mask_diameter / 2 / pixel, angle, options.offset_step)
+    rotations = orientations_of(angle, symmetry_order(options.symmetry))
+    coarse = replace(step, rotations=rotations, shifts=_shifts(options.offset_range / shift), voxels=half_sphere(told + 0.5))
+    return replace(step, copies=CANDIDATES, coarse=coarse)
 
 
 def grid_nodes(options: ClassifyOptions, box: int, last_shell: int) -> int:
@@ -90,22 +106,31 @@ def grid_nodes(options: ClassifyOptions, box: int, last_shell: int) -> int:
     return edge * edge * (edge // 2 + 1)
 
 
-def poses(options: ClassifyOptions, shell: int, box: int, pixel: float) -> tuple[int, int]:
-    """Rotations and shifts of a search up to a shell."""
+def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhere: bool = False) -> tuple[int, int]:
+    """Rotations and shifts of a search up to a shell; in a search of all orientations, those about each candidate."""
     if not options.align:
         return 1, 1
     angle, shift = options.angular_step, options.offset_step
+    radius = options.mask_diameter / 2 / pixel
     if not options.fixed_sampling:
-        angle, shift = steps_for(shell, box, options.mask_diameter / 2 / pixel, angle, shift)
-    if options.local_range < 0:
-        order = max(0, math.ceil(math.log2(60 / angle) - 1e-6))
-        rotations = 72 * 8**order
-    else:
-        turns = options.local_range / angle
-        rotations = len(so3.ball(1.0, turns)) if turns <= _EXACT else _in_ball(turns)
-        rotations *= symmetry_order(options.relax_symmetry or "C1")
-    ratio = options.offset_range / shift
-    return rotations, len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
+        angle, shift = steps_for(shell, box, radius, angle, shift)
+    if options.local_range >= 0:
+        rotations = _rotations(options.local_range / angle) * symmetry_order(options.relax_symmetry or "C1")
+        return rotations, _shifts(options.offset_range / shift)
+    if not everywhere:
+        return _rotations(LOCAL_STEPS), _shifts(min(LOCAL_SHIFTS, options.offset_range / shift))
+    coarse_shift = coarse_limits(shell, box, radius, 2 * options.angular_step, options.offset_step)[1]
+    return _rotations(REACH * 2 * options.angular_step / angle), _shifts(min(coarse_shift, options.offset_range) / shift)
+
+
+def _rotations(ratio: float) -> int:
+    """Rotations within so many steps."""
+    return len(so3.ball(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
+
+
+def _shifts(ratio: float) -> int:
+    """Shifts within so many steps."""
+    return len(so3.shifts(1.0, ratio)) if ratio <= _EXACT else _in_ball(ratio)
 
 
 def _in_ball(ratio: float) -> int:

@@ -17,8 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 # of step s spreads a point at the edge of a ball by 0.177·s·R per direction, a cubic lattice of shifts by 0.289·s.
 ANGLE_RULE = 0.4
 SHIFT_RULE = 0.3
-# The same for the coarse pass over all orientations, which only ranks them: about 40 % of the amplitude of its last shell.
-COARSE_ANGLE_RULE = 0.8
+# The same for the coarse pass over all orientations, which only ranks them (RELION's rule for its own coarse pass).
+COARSE_ANGLE_RULE = 1.2
 COARSE_SHIFT_RULE = 0.4
 LEAST_SHELLS = 3
 
@@ -130,8 +130,7 @@ def global_grid(
         Rotations of the reference onto itself, the identity included: of m equivalent orientations the one nearest to the identity is kept.
     """
     perturbation, shifts = _moved(shift_step, shift_range, rng)
-    if order is None:
-        order = max(0, int(np.ceil(np.log2(60.0 / angular_step) - 1e-6)))
+    order = healpix_order(angular_step) if order is None else order
     angular_step = so3.healpix_step(order)
     turn = rotation_vectors_to_matrices(rng.uniform(-0.5, 0.5, 3) * angular_step)
     rotations = so3.healpix_orientations(order) @ turn
@@ -140,6 +139,16 @@ def global_grid(
         rotations = rotations[np.trace(rotations, axis1=1, axis2=2) >= traces.max(1) - 1e-9]
     log_prior = np.full(len(rotations), -np.log(len(rotations)))
     return PoseGrid(rotations, log_prior, shifts, angular_step, shift_step, perturbation)
+
+
+def healpix_order(angular_step: float) -> int:
+    """First order whose step is at most this one, degrees."""
+    return max(0, int(np.ceil(np.log2(60.0 / angular_step) - 1e-6)))
+
+
+def orientations_of(angular_step: float, group_order: int = 1) -> int:
+    """About how many orientations a global grid has, of which symmetry leaves one in `group_order` different."""
+    return 72 * int(8 ** healpix_order(angular_step)) // group_order
 
 
 def found_grid(

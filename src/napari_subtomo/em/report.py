@@ -11,7 +11,10 @@ from napari_subtomo.data.classes import Classes, Sampling
 from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.accuracy import UNKNOWN, Accuracy, expected_errors
 from napari_subtomo.em.expectation import EStep
+from napari_subtomo.em.frames import LOCAL_STEPS, searches_everywhere
+from napari_subtomo.em.global_search import CANDIDATES
 from napari_subtomo.em.maximisation import Maximiser, OwnMap, resolved_shell
+from napari_subtomo.em.poses import orientations_of
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, Sums
 from napari_subtomo.em.threads import ordered_map
@@ -119,7 +122,7 @@ def describe(
         sigma_offset=new.sigma_offset * setup.pixel_size,
         log_likelihood=float(results.log_likelihood.sum()),
         average_pmax=float(results.pmax.mean()) if n else 0.0,
-        sampling=sampling(setup, step),
+        sampling=sampling(setup, state, step),
         angles=new.orientations[back],
         origins=-new.offsets[back] * setup.pixel_size,
         class_numbers=new.labels[back],
@@ -135,16 +138,21 @@ def describe(
     )
 
 
-def sampling(setup: Setup, step: EStep) -> Sampling:
-    """The grid of an iteration."""
+def sampling(setup: Setup, state: State, step: EStep) -> Sampling:
+    """The grid of the iteration after a state; of a search over all orientations both passes."""
     o, p = setup.options, setup.pixel_size
+    local_range, rotations = o.local_range, len(step.poses.rotations)
+    if searches_everywhere(setup, state):
+        rotations = CANDIDATES * rotations + orientations_of(2 * o.angular_step, len(setup.mates))
+    elif len(state.frames):
+        local_range = LOCAL_STEPS * state.frame_step
     return Sampling(
         angular_step=step.poses.angular_step,
-        local_range=o.local_range,
+        local_range=local_range,
         offset_range=o.offset_range * p,
         offset_step=step.poses.shift_step * p,
         perturbation=step.poses.perturbation,
-        n_rotations=len(step.poses.rotations),
+        n_rotations=rotations,
         n_shifts=len(step.poses.shifts),
         symmetry=o.symmetry,
         original_angular_step=o.angular_step,

@@ -61,14 +61,14 @@ def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts:
     by_fold = shared_by(options.threads, facts.cores, step.folds)
     nodes = step.nodes
     transforms = 3 * step.references * rates.transform * 2 * nodes
-    turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
-    products = 4.0 * n * step.shifts * step.classes * step.rotations * step.voxels
-    scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
-    phases = n * step.shifts * step.voxels * 2e-9 * max(1.0, step.rotations / chunk(step))
-    if gpu:
-        search = turned / 50 + products / (0.5 * rates.device_product) + (scores + phases) / 50
-    else:
-        search = turned + (products / (0.8 * rates.product) + scores + phases) / by_fold
+    if not options.align:  # one pass of products, measured
+        return (
+            transforms + n * (half_sphere(box // 2) * 4e-9 + step.references * step.voxels * 4e-10) + 0.1 + nodes * step.references * 7e-8
+        )
+    search = _search(step, n * step.copies, options, facts, rates, gpu)
+    if step.coarse is not None:
+        search += _search(step.coarse, n, options, facts, rates, gpu)
+        search += n * _resample(box, step.copies * step.map_voxels, rates, 3) / shared_by(options.threads, facts.cores, n)
     chunks = max(1.0, step.rotations * step.map_voxels / inserted(step))
     insertion = step.rotations * step.map_voxels * (rates.points + 5 * step.references * rates.values)
     insertion += chunks * nodes * step.references * 1.2e-8
@@ -76,3 +76,15 @@ def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts:
     residuals = n * (step.voxels * (rates.points + step.classes * rates.values) + half_sphere(box // 2) * 3e-8) / by_fold
     maps = 0.1 + nodes * step.references * 7e-8
     return transforms + search + sums + insertion / shared_by(options.threads, facts.cores, int(chunks)) + residuals + maps
+
+
+def _search(step: Iteration, n: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
+    """The search of an iteration: references turned, matrix products."""
+    by_fold = shared_by(options.threads, facts.cores, step.folds)
+    turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
+    products = 4.0 * n * step.shifts * step.classes * step.rotations * step.voxels
+    scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
+    phases = n * step.shifts * step.voxels * 2e-9 * max(1.0, step.rotations / chunk(step))
+    if gpu:
+        return turned / 50 + products / (0.5 * rates.device_product) + (scores + phases) / 50
+    return turned + (products / (0.8 * rates.product) + scores + phases) / by_fold
