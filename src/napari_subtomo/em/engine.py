@@ -264,8 +264,15 @@ def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.
 
 
 def score_particles(setup: Setup, state: State, reporter: Reporter) -> ParticleResults:
-    """One E-step with the references of a state, as its next iteration would make it; nothing is learnt from it."""
+    """One E-step with the references of a state, as its next iteration would make it; nothing is learnt from it.
+
+    Without prior orientations all are searched again: other particles than those of the state may be scored.
+    """
+    state = replace(state, frames=np.zeros((0, 3, 3)), centres=np.zeros((0, 3)), frame_step=0.0)
+    setup = in_frames(setup, state, reporter)
     step = _e_step(setup, state, _poses(setup, state, state.iteration + 1, reporter), None, False)
+    if searches_everywhere(setup, state):
+        return search_everywhere(setup, step, _coarse(setup, state, step), _last_map_shell(setup, state), reporter).results
     return search(step, setup.prepared, setup.options.threads, reporter)[1]
 
 
