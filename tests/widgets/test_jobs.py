@@ -195,6 +195,7 @@ def slow(dock: Any, copy: Path) -> None:
     run_job("reconstruct", ReconstructOptions(particles=first / "particles.star"), project=Project(copy))
     values = {"particles": first / "particles.star", "reference": copy / "Reconstruct/job002/merged.mrc", "mask_diameter": 200.0}
     values |= {"classes": 2, "iterations": 3000, "local_range": 10.0, "angular_step": 15.0, "offset_range": 1.0}
+    values["stop_when_converged"] = False
     dock.form.form.set_values(values, touched=True)
 
 
