@@ -15,8 +15,9 @@ import numpy as np
 
 from napari_subtomo.data.subtomograms import StoredSubtomograms
 from napari_subtomo.data.tomogram import TiltSeries, Tomogram
-from napari_subtomo.em.engine import _e_step, _poses, initial_state, one_iteration
+from napari_subtomo.em.engine import _e_step, initial_state, one_iteration
 from napari_subtomo.em.expectation import EStep, search
+from napari_subtomo.em.sampling import iteration_poses
 from napari_subtomo.extract.noise import NoiseCheck
 from napari_subtomo.extract.resample import Resampling, resample
 from napari_subtomo.extract.statistics import premultiplied, relion5_weights, whitened
@@ -323,7 +324,7 @@ def e_step(setup: Any, last_shell: int | None = None, cross_correlation: bool = 
     state = initial_state(setup)
     if last_shell is not None:
         state = replace(state, last_shell=last_shell)
-    return _e_step(setup, state, _poses(setup, state, 1, Silent()), None, cross_correlation)
+    return _e_step(setup, state, iteration_poses(setup, state, 1, Silent()), None, cross_correlation)
 
 
 def _searched(device: str, cross_correlation: bool = False, **options: Any) -> Outputs:

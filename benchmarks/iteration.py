@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from napari_subtomo.em import accumulate, engine, expectation, inputs, report
+from napari_subtomo.em import accumulate, engine, expectation, inputs, report, sampling
 from napari_subtomo.em.basis import shift_basis
 from napari_subtomo.em.state import State, read_state
 from napari_subtomo.io.class3d import complete_iterations
@@ -62,7 +62,7 @@ def watch(seconds: dict[str, float]) -> None:
 
 def ranks(setup: engine.Setup, state: State) -> dict[str, Any]:
     """Functions that shifts need, and the rank of the rotated references of fold 0, by tolerance in nats."""
-    step = engine._e_step(setup, state, engine._poses(setup, state, state.iteration + 1, Silent()), None, False)
+    step = engine._e_step(setup, state, sampling.iteration_poses(setup, state, state.iteration + 1, Silent()), None, False)
     classes = step.model.maps.shape[1]
     volumes = expectation.reference_volumes(step)[:, :classes]
     turned = expectation.rotated(step, volumes, step.poses.rotations)

@@ -61,7 +61,7 @@ def test_debug_shows_the_traceback(fake: ModuleType, capsys: Capture) -> None:
         (["count", "--from", "moon"], "--from: invalid choice: 'moon' (choose from tomogram, images); see napari-subtomo count --help."),
         (["count", "--centre", "1", "2"], "--centre: expected 3 arguments; see napari-subtomo count --help."),
         (["select", "--keep", "1"], "Give exactly one of --optimiser, --model and --data, found none."),
-        (["select"], "--keep is needed."),
+        (["select", "--data", "a.star"], "Give the number of at least one class to keep, or --auto."),
         (["found"], "The following arguments are required: DIR; see napari-subtomo found --help."),
         (["rerun", "nowhere"], "Expected a job record at nowhere, found none; give a job folder or its job_record.json."),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import em_world as world
 
-from napari_subtomo.em import engine
+from napari_subtomo.em import engine, sampling
 from napari_subtomo.em.engine import initial_state, iterate
 from napari_subtomo.em.poses import found_grid, global_grid, pose_grid
 from napari_subtomo.em.state import State
@@ -203,9 +203,9 @@ def in_another_frame(made, turn, rotate, monkeypatch, **options):
         return replace(poses, rotations=poses.rotations @ turn.T)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "pose_grid", about_frames(pose_grid))
-        patch.setattr(engine, "found_grid", about_frames(found_grid))
-        patch.setattr(engine, "global_grid", everywhere)
+        patch.setattr(sampling, "pose_grid", about_frames(pose_grid))
+        patch.setattr(sampling, "found_grid", about_frames(found_grid))
+        patch.setattr(sampling, "global_grid", everywhere)
         return run(setup)
 
 

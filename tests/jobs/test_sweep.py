@@ -118,9 +118,10 @@ def test_a_cell_that_fails_lets_the_others_run_and_is_tried_again(project: Path,
 
 def test_a_file_in_the_folder_of_a_cell_stops_that_cell_alone(project: Path, world: World) -> None:
     stopper = Stopper("Iteration 2", lambda: (project / "Class3D/job002/RELION_JOB_ABORT_NOW").touch())
-    folder, result = run_job("sweep", sweep_options(project, world), project=project, reporter=stopper)
+    options = sweep_options(project, world, iterations=40, stop_when_converged=False)  # a long way to go when the file is seen
+    folder, result = run_job("sweep", options, project=project, reporter=stopper)
     assert cells(folder).texts(r.CELL_STATUS) == ("cancelled", "finished")
-    assert cells(folder).ints(r.CURRENT_ITERATION).tolist()[1] == 2
+    assert cells(folder).ints(r.CURRENT_ITERATION).tolist()[1] == 40
     assert result.numbers == {"cells": 2, "finished": 1}
     assert any(line.startswith("Cell 1 (K = 1, T = 1) is cancelled") for line in stopper.said)
 

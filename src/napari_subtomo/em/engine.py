@@ -15,14 +15,15 @@ from napari_subtomo.em.assignment import assigned
 from napari_subtomo.em.constraints import composed, constrained
 from napari_subtomo.em.convergence import followed, reason
 from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
-from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS, Held, in_frames, next_frames, searches_everywhere
-from napari_subtomo.em.global_search import REACH, coarse_sampling, search_everywhere
+from napari_subtomo.em.frames import Held, in_frames, next_frames, searches_everywhere
+from napari_subtomo.em.global_search import search_everywhere
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
-from napari_subtomo.em.poses import PoseGrid, found_grid, global_grid, pose_grid, steps_for
+from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Load, Prepared
-from napari_subtomo.em.priors import AnglePriors, RotationPrior, restricted, with_mates
+from napari_subtomo.em.priors import AnglePriors, RotationPrior
 from napari_subtomo.em.report import describe
+from napari_subtomo.em.sampling import coarse_pass, iteration_poses
 from napari_subtomo.em.scales import next_scales
 from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
@@ -37,7 +38,6 @@ FloatArray = npt.NDArray[np.float64]
 
 M_STEP_SHELLS = 3  # shells made beyond those compared: what they show is not biased by the alignment
 MIN_FRACTION = 1e-3
-ROTATIONS_SHARE = 0.9  # largest angular step as a part of a local range: a centre and its eight neighbours
 
 
 @dataclass(frozen=True)
@@ -202,10 +202,10 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     setup = in_frames(setup, state, reporter)
     last_map_shell = _last_map_shell(setup, state)
     maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=setup.maximiser.grid.up_to(last_map_shell))
-    poses = _poses(setup, state, iteration, reporter)
+    poses = iteration_poses(setup, state, iteration, reporter)
     step = _e_step(setup, state, poses, allowed, first_cc)
     if searches_everywhere(setup, state):
-        best = search_everywhere(setup, step, _coarse(setup, state, step), last_map_shell, reporter)
+        best = search_everywhere(setup, step, coarse_pass(setup, state, step), last_map_shell, reporter)
         setup, step = replace(setup, frames=best.frames, centres=best.centres, prepared=best.prepared), best.step
         results, sums, shells = best.results, best.sums, best.shells
     elif poses.is_single and step.grid.exact and (first_cc or o.assignment == "soft"):
@@ -257,7 +257,7 @@ def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.
     )
     setup = in_frames(setup, state, reporter)
     alone = replace(setup, particles=replace(setup.particles, fold=np.zeros_like(setup.particles.fold)))
-    step = _e_step(alone, state, _poses(alone, state, state.iteration + 1, reporter), None, False)
+    step = _e_step(alone, state, iteration_poses(alone, state, state.iteration + 1, reporter), None, False)
     _, results = search(step, alone.prepared, setup.options.threads, reporter)
     labels: npt.NDArray[np.int64] = results.posterior.argmax(axis=1) + 1
     return labels
@@ -270,9 +270,9 @@ def score_particles(setup: Setup, state: State, reporter: Reporter) -> ParticleR
     """
     state = replace(state, frames=np.zeros((0, 3, 3)), centres=np.zeros((0, 3)), frame_step=0.0)
     setup = in_frames(setup, state, reporter)
-    step = _e_step(setup, state, _poses(setup, state, state.iteration + 1, reporter), None, False)
+    step = _e_step(setup, state, iteration_poses(setup, state, state.iteration + 1, reporter), None, False)
     if searches_everywhere(setup, state):
-        return search_everywhere(setup, step, _coarse(setup, state, step), _last_map_shell(setup, state), reporter).results
+        return search_everywhere(setup, step, coarse_pass(setup, state, step), _last_map_shell(setup, state), reporter).results
     return search(step, setup.prepared, setup.options.threads, reporter)[1]
 
 
@@ -285,43 +285,6 @@ def _copied(state: State, classes: int) -> State:
     return replace(
         state, maps=np.repeat(state.maps, repeat, axis=1), map_noise=np.repeat(state.map_noise, repeat, axis=0), log_fractions=log_fractions
     )
-
-
-def _poses(setup: Setup, state: State, iteration: int, reporter: Reporter) -> PoseGrid:
-    """The grid of this iteration."""
-    o = setup.options
-    if not o.align:
-        return PoseGrid.single()
-    angle, shift = o.angular_step, o.offset_step
-    if not o.fixed_sampling:
-        angle, shift = steps_for(state.last_shell, setup.lattice.n, setup.radius, o.angular_step, o.offset_step)
-        if (angle, shift) not in ((o.angular_step, o.offset_step), tuple(state.steps)):
-            reporter.message(
-                f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
-                f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
-            )
-    rng = np.random.default_rng([o.seed, 1, iteration])
-    if o.local_range >= 0 or setup.priors is not None:
-        if o.local_range > 0:  # one orientation alone would leave every other node of the padded grid empty
-            angle = min(angle, o.local_range * ROTATIONS_SHARE)
-        poses = pose_grid(angle, o.local_range, shift, o.offset_range, rng)
-        if setup.priors is not None and o.local_range < 0:
-            poses = restricted(poses, setup.priors)
-        return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
-    group_order = len(setup.mates)
-    if not searches_everywhere(setup, state):
-        poses = found_grid(angle, LOCAL_STEPS * state.frame_step, shift, min(LOCAL_SHIFTS * shift, o.offset_range), rng, group_order)
-        return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
-    coarse_step, coarse_shift, _ = coarse_sampling(setup, state)
-    return found_grid(angle, REACH * coarse_step, shift, min(coarse_shift, o.offset_range), rng, group_order)
-
-
-def _coarse(setup: Setup, state: State, fine: EStep) -> EStep:
-    """The coarse pass over all orientations that precedes a fine one."""
-    o = setup.options
-    angle, shift, shell = coarse_sampling(setup, state)
-    rng = np.random.default_rng([o.seed, 8, state.iteration + 1])
-    return replace(fine, poses=global_grid(angle, shift, o.offset_range, rng, setup.mates), last_shell=shell)
 
 
 def _last_map_shell(setup: Setup, state: State) -> int:
