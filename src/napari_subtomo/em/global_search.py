@@ -28,7 +28,7 @@ from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.geometry.frames import reverse_axes
-from napari_subtomo.numerics.backend import device_context, namespace, to_host
+from napari_subtomo.numerics.backend import device_context, fft_module, namespace, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
 
@@ -285,7 +285,7 @@ def resample_candidates(
 
     def one(i: int) -> None:
         rows, stored = np.flatnonzero(particle == i), load(i)
-        weights = np.fft.fftshift(np.fft.irfftn(stored.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+        weights = np.fft.fftshift(fft_module(np).irfftn(stored.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
         volumes = [grid.transform(stored.data), grid.transform(weights)]
         if mask is not None:
             steps = tuple(int(step) for step in reverse_axes(np.round(input_offsets[i])))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.streamed import Rows, make_rows
 from napari_subtomo.geometry.frames import reverse_axes
+from napari_subtomo.numerics.backend import fft_module
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
 from napari_subtomo.progress import Reporter
 
@@ -89,7 +90,7 @@ def resample(
     """
     n = grid.n
     points = (k @ frame.T).astype(np.float32)
-    weights = np.fft.fftshift(np.fft.irfftn(particle.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+    weights = np.fft.fftshift(fft_module(np).irfftn(particle.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
     volumes = [grid.transform(particle.data), grid.transform(weights)]
     if mask is not None:  # about where the particle is thought to be, as RELION does: to the nearest voxel
         steps = tuple(int(step) for step in reverse_axes(np.round(offset_px)))

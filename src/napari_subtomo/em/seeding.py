@@ -55,9 +55,8 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
         g = focused_data(g, h, lattice, setup.focus)
     optics, shell = setup.particles.optics[kept], lattice.shell[:voxels]
     noise = state.noise.astype(np.float32)[optics][:, shell]
-    gamma, agreement = cluster(
-        g, h, lattice, noise, state.temperature, o.classes, o.regularisation, o.restarts if o.classes > 1 else 1, o.seed, reporter
-    )
+    restarts = o.restarts if o.classes > 1 else 1
+    gamma, agreement = cluster(g, h, lattice, noise, state.temperature, o.classes, o.regularisation, restarts, o.seed, o.threads, reporter)
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
     reporter.message(f"Leave-one-out clustering of {len(kept)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
     if agreement < 0.3 and o.restarts > 1 and o.classes > 1:
@@ -110,7 +109,7 @@ def _aligned(
         return setup.prepared.G[kept, :voxels], setup.prepared.H[kept, :voxels]
     k = setup.lattice.k[:voxels]
     g, h = np.empty((len(kept), voxels), np.complex64), np.empty((len(kept), voxels), np.float32)
-    grid = PaddedGrid(setup.lattice.n)
+    grid = PaddedGrid(setup.lattice.n).up_to(int(setup.lattice.shell[voxels - 1]))
     reporter.stage("Resample at best poses", len(kept), "particles")
 
     def one(row: int) -> None:

@@ -7,10 +7,11 @@ import numpy.typing as npt
 
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
-BLOCK_BYTES = 16 * 2**20
+CACHE_BYTES = 2**21  # what is worked on at once
 
 
 def shell_power(values: npt.NDArray[np.complex64], lattice: Lattice, voxels: int) -> FloatArray:
@@ -79,18 +80,23 @@ def leave_one_out(
     rho = (sigma2 / (DELTA * regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))).astype(np.float32)
     prior = (rho * mean).astype(np.complex64)
     gamma = start.astype(np.float32)
-    size = max(1, BLOCK_BYTES // (60 * voxels))
-    blocks = [slice(first, first + size) for first in range(0, n, size)]  # of particles: temporary arrays of all would be large
+    size = max(1, CACHE_BYTES // (60 * voxels))
+    blocks = [slice(first, first + size) for first in range(0, n, size)]  # of particles: their temporary arrays stay in the cache
     for _ in range(rounds):
         log = np.empty((n, classes))
         sums = [(gamma[:, c] @ g + prior, gamma[:, c] @ h + rho) for c in range(classes)]
+        squares = [numerator.real**2 + numerator.imag**2 for numerator, _ in sums]
         for some in blocks:
-            gw, hw = g[some] * (2 * whitening[some]), h[some] * whitening[some]
+            x, y, w = g[some].real, g[some].imag, h[some]
+            power = x**2 + y**2
             for c, (numerator, denominator) in enumerate(sums):
                 own = gamma[some, c, None]
-                reference = (numerator - own * g[some]) / np.maximum(denominator - own * h[some], 1e-20)
-                log[some, c] = np.einsum("nv,nv->n", gw.real, reference.real) + np.einsum("nv,nv->n", gw.imag, reference.imag)
-                log[some, c] -= np.einsum("nv,nv->n", hw, reference.real**2 + reference.imag**2)
+                # with N, D the sums without the particle: Σ 2 Re[G N*]/D − H |N|²/D²
+                along = x * numerator.real + y * numerator.imag
+                alone = along - own * power
+                inverse = 1 / np.maximum(denominator - own * w, 1e-20)
+                square = squares[c] - own * (along + alone)
+                log[some, c] = np.einsum("nv,nv->n", inverse * (2 * alone - w * inverse * square), whitening[some])
         log += np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
         new = np.exp(log - np.logaddexp.reduce(log, axis=1, keepdims=True))
         change = np.abs(new - gamma).max()
@@ -111,6 +117,7 @@ def cluster(
     regularisation: float,
     restarts: int,
     seed: int,
+    threads: int,
     reporter: Reporter,
 ) -> tuple[FloatArray, float]:
     """Leave-one-out clustering from several random starts; the partition that agrees most with the others is taken.
@@ -126,13 +133,16 @@ def cluster(
         Mean adjusted Rand index between the chosen partition and those of the other starts (1 with a single start).
     """
     n = len(g)
-    found = []
     reporter.stage("Leave-one-out clustering", restarts, "starts")
-    for restart in range(restarts):
+
+    def of_start(restart: int) -> FloatArray:
         rng = np.random.default_rng([seed, 5, restart])
         start = np.eye(classes)[rng.permutation(np.arange(n) % classes)]
-        found.append(leave_one_out(g, h, lattice, noise, temperature, start, regularisation))
+        result = leave_one_out(g, h, lattice, noise, temperature, start, regularisation)
         reporter.advance()
+        return result
+
+    found = list(ordered_map(of_start, range(restarts), threads))
     labels = [f.argmax(1) for f in found]
     agreement = np.ones(restarts)
     if restarts > 1:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.numerics.backend import namespace, scipy_namespace
+from napari_subtomo.numerics.backend import fft_module, namespace, scipy_namespace
 from napari_subtomo.numerics.fourier import resize_centred
 
 ComplexMatrix = npt.NDArray[np.complex64]
@@ -117,7 +117,7 @@ class PaddedGrid:
             lines = xp.ascontiguousarray(lines).view(xp.complex64).reshape(self.n, self.n, -1)
             return xp.tensordot(z.T, y.T @ lines, axes=(1, 0))
         padded = resize_centred(volume / xp.asarray(self.envelope), self.size)
-        return xp.fft.rfftn(xp.fft.ifftshift(padded)).astype(xp.complex64)
+        return fft_module(xp).rfftn(xp.fft.ifftshift(padded)).astype(xp.complex64)
 
     def to_map(self, transform: Any) -> Any:
         """Map of a padded transform, divided by the interpolation's envelope.
@@ -138,7 +138,7 @@ class PaddedGrid:
             # the half with k_x >= 0, counted twice, has the real part of the whole sum
             volume = planes.real @ x.real.T - planes.imag @ x.imag.T
             return (volume / xp.asarray(self.envelope)).astype(xp.float32)
-        padded = xp.fft.fftshift(xp.fft.irfftn(transform, s=(self.size,) * 3, axes=(0, 1, 2)))
+        padded = xp.fft.fftshift(fft_module(xp).irfftn(transform, s=(self.size,) * 3, axes=(0, 1, 2)))
         return (resize_centred(padded, self.n) / xp.asarray(self.envelope)).astype(xp.float32)
 
     @cached_property
