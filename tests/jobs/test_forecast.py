@@ -84,7 +84,7 @@ def test_what_costs_more_is_forecast_to_cost_more(costly: dict[str, object]) -> 
     common = {"mask_particles": False, "threads": 2}
     cheap, dear = (forecast("classify", classify(**{**common, **given}), KNOWN, MEASURED) for given in ({}, costly))
     assert cheap is not None and dear is not None
-    assert dear.seconds > 1.005 * cheap.seconds
+    assert dear.seconds > cheap.seconds
 
 
 def test_a_faster_machine_takes_less_time() -> None:

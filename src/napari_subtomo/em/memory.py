@@ -119,12 +119,13 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     nodes, references, classes = step.nodes, step.references, step.classes
     threads = max(1, min(options.threads, step.folds))
     points = chunk(step) * step.voxels
-    shifted = step.shifts * (8 * step.voxels + 8 * classes * chunk(step))  # of a particle
+    # data times functions of shifts, their products with references, and scores, of a particle
+    shifted = 8 * step.functions * (step.voxels + classes * chunk(step)) + 8 * step.shifts * classes * chunk(step)
     together = in_block(shifted, n, step)
     block = together * (shifted + 20 * step.voxels)
     remembered = 16.0 * n * min(step.shifts * classes * step.rotations, _REMEMBERED)
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
-    few = n / step.folds * step.shifts >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
+    few = n / step.folds * step.functions >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
     turning = points * max(180, 64 + 12 * references + threads * (40 if few else 16) * classes)
     comparing = points * 12 * references + options.threads * block + 8 * step.shifts * step.voxels
     search = max(turning, comparing) + remembered

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from napari_subtomo.em.basis import LEAST, WORTH
 from napari_subtomo.em.engine import M_STEP_SHELLS
 from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS
 from napari_subtomo.em.global_search import CANDIDATES, REACH
@@ -20,7 +21,7 @@ _EXACT = 8  # steps in a search range up to which its points are counted one by 
 
 @dataclass(frozen=True)
 class Iteration:
-    """Sizes of one iteration: poses, classes, voxels of the E-step and of the maps, nodes of their grid."""
+    """Sizes of one iteration: poses, classes, voxels of the E-step and of the maps, nodes of their grid, functions of shifts."""
 
     rotations: int
     shifts: int
@@ -29,6 +30,7 @@ class Iteration:
     map_voxels: float
     nodes: float
     folds: int
+    functions: int = 1  # that shifts are made of in the large products
     copies: int = 1  # places in which each particle is searched
     coarse: Iteration | None = None  # pass over all orientations before
 
@@ -83,7 +85,8 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
         map_shell = min((box - 1) // 2, max(shell + M_STEP_SHELLS, int(asked + 0.5)))
         classes = options.classes if many else 1
         voxels, map_voxels = half_sphere(shell + 0.5), half_sphere(map_shell + 0.5)
-        step = Iteration(rotations, shifts, classes, voxels, map_voxels, grid_nodes(options, box, map_shell), folds)
+        nodes = grid_nodes(options, box, map_shell)
+        step = Iteration(rotations, shifts, classes, voxels, map_voxels, nodes, folds, functions(shifts, options.offset_range, shell / box))
         found.append(_after_coarse_pass(step, options, shell, box, pixel) if everywhere else step)
     return found
 
@@ -93,7 +96,9 @@ def _after_coarse_pass(step: Iteration, options: ClassifyOptions, shell: int, bo
     angle = 2 * options.angular_step
     told, shift = coarse_limits(shell, box, options.mask_diameter / 2 / pixel, angle, options.offset_step)
     rotations = orientations_of(angle, symmetry_order(options.symmetry))
-    coarse = replace(step, rotations=rotations, shifts=_shifts(options.offset_range / shift), voxels=half_sphere(told + 0.5))
+    shifts = _shifts(options.offset_range / shift)
+    few = functions(shifts, options.offset_range, told / box)
+    coarse = replace(step, rotations=rotations, shifts=shifts, voxels=half_sphere(told + 0.5), functions=few)
     return replace(step, copies=CANDIDATES, coarse=coarse)
 
 
@@ -121,6 +126,15 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhe
         return _rotations(LOCAL_STEPS), _shifts(min(LOCAL_SHIFTS, options.offset_range / shift))
     coarse_shift = coarse_limits(shell, box, radius, 2 * options.angular_step, options.offset_step)[1]
     return _rotations(REACH * 2 * options.angular_step / angle), _shifts(min(coarse_shift, options.offset_range) / shift)
+
+
+def functions(shifts: int, reach: float, frequency: float) -> int:
+    """About how many functions stand for shifts within `reach` pixels up to a frequency in 1/pixel (`em/basis.py`).
+
+    A range of lengths 2R and a band of frequencies ±f hold 4Rf independent numbers in each direction, and some more for their edges.
+    """
+    few = round((4 * reach * frequency + 2.0) ** 3)
+    return few if shifts >= LEAST and few <= WORTH * shifts else shifts
 
 
 def _rotations(ratio: float) -> int:

@@ -32,7 +32,8 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     if clusters:
         last = steps[min(options.consensus_iterations, len(steps) - 1)]
         clustering = n * _resample(box, last.voxels, rates, 2) / threads
-        clustering += options.restarts * options.classes * n * last.voxels * _ROUNDS * 8e-9
+        starts = shared_by(options.threads, facts.cores, options.restarts)
+        clustering += options.restarts * options.classes * n * last.voxels * _ROUNDS * 5e-9 / starts
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -70,11 +71,11 @@ def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts:
         search += _search(step.coarse, n, options, facts, rates, gpu)
         search += n * _resample(box, step.copies * step.map_voxels, rates, 3) / shared_by(options.threads, facts.cores, n)
     chunks = max(1.0, step.rotations * step.map_voxels / inserted(step))
-    insertion = step.rotations * step.map_voxels * (rates.points + 5 * step.references * rates.values)
+    insertion = step.rotations * step.map_voxels * (rates.points + 3 * step.references * rates.values)
     insertion += chunks * nodes * step.references * 1.2e-8
     sums = 2 * min(step.rotations * step.classes, _SIGNIFICANT) * n * step.map_voxels * 1e-9 / by_fold
-    residuals = n * (step.voxels * (rates.points + step.classes * rates.values) + half_sphere(box // 2) * 3e-8) / by_fold
-    maps = 0.1 + nodes * step.references * 7e-8
+    residuals = n * step.voxels * (rates.points + step.classes * rates.values + 3e-8) / by_fold
+    maps = 0.05 + nodes * step.references * 5e-8
     return transforms + search + sums + insertion / shared_by(options.threads, facts.cores, int(chunks)) + residuals + maps
 
 
@@ -82,9 +83,9 @@ def _search(step: Iteration, n: int, options: ClassifyOptions, facts: Facts, rat
     """The search of an iteration: references turned, matrix products."""
     by_fold = shared_by(options.threads, facts.cores, step.folds)
     turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
-    products = 4.0 * n * step.shifts * step.classes * step.rotations * step.voxels
+    products = 4.0 * n * step.functions * step.classes * step.rotations * step.voxels
     scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
-    phases = n * step.shifts * step.voxels * 2e-9 * max(1.0, step.rotations / chunk(step))
+    phases = n * step.functions * step.voxels * 2e-9 * max(1.0, step.rotations / chunk(step))
     if gpu:
         return turned / 50 + products / (0.5 * rates.device_product) + (scores + phases) / 50
     return turned + (products / (0.8 * rates.product) + scores + phases) / by_fold

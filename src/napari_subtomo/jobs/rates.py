@@ -36,10 +36,10 @@ class Rates:
         False for the defaults.
     """
 
-    product: float = 9e10
-    transform: float = 1.2e-8
-    points: float = 1.6e-7
-    values: float = 7e-9
+    product: float = 1e11
+    transform: float = 3.5e-9
+    points: float = 5e-8
+    values: float = 4.5e-9
     device_product: float = 8e12
     measured: bool = False
 
