@@ -45,7 +45,7 @@ CASES: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("average", "reconstruct", "Reconstruct/box48", "Extract/box48", {}),
     ("average, box 72", "reconstruct", "Reconstruct/box72", "Extract/box72", {}),
     ("average, octahedral", "reconstruct", "Reconstruct/octahedral", "Extract/box48", {"symmetry": "O"}),
-    ("demo", "classify", "Class3D/demo", "Extract/box48", {**SEARCH, "classes": 3, "iterations": 15}),
+    ("demo", "classify", "Class3D/demo", "Extract/box48", {**SEARCH, "classes": 3, "iterations": 15, "stop_when_converged": False}),
     ("3 classes", "classify", "Class3D/classes3", "Extract/box48", {**SHORT, "classes": 3}),
     ("1 thread", "classify", "Class3D/thread1", "Extract/box48", {**SHORT, "classes": 3, "threads": 1}),
     ("1 class", "classify", "Class3D/classes1", "Extract/box48", {**SHORT, "classes": 1}),

@@ -169,7 +169,7 @@ MUTATIONS = (
     Mutation(
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
-    Mutation("particle left out at fixed poses", "em/start.py", "(numerator - own * g[some])", "numerator", LEAVE_OUT),
+    Mutation("particle left out at fixed poses", "em/start.py", "along - own * power", "along", LEAVE_OUT),
     Mutation("law of the bound: weights of scaled particles", "em/accumulate.py", "(scale**2 * factor)", "(scale * factor)", BOUND),
     Mutation("law of the bound: noise of optics groups in sums", "em/accumulate.py", "(scale * factor)", "scale", BOUND),
     Mutation(

@@ -12,7 +12,7 @@ from pathlib import Path
 from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, VALUE_BYTES, scatter_points
 from napari_subtomo.em.basis import ROWS
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
-from napari_subtomo.em.global_search import POOL
+from napari_subtomo.em.global_search import BATCH_BYTES, POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
 from napari_subtomo.em.streamed import streamed_bytes
 from napari_subtomo.errors import OptionError
@@ -24,7 +24,6 @@ BASE = 70e6  # the program and its libraries
 UNUSED = 1.06  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
-CANDIDATE_BYTES = 2**29  # candidates of a search of all orientations that are looked at together, and references for them
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
 _SIGNIFICANT = 50  # pairs of class and rotation that hold a particle's posterior where it is broad
@@ -138,8 +137,9 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, n, step)
     shells = threads * together * (POINT_BYTES + 56 + 16 * classes) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
-    if options.align and options.local_range < 0:  # what a search of all orientations keeps of each particle: its best candidate
-        always += n * step.map_voxels * (20 if options.mask_particles else 12) + CANDIDATE_BYTES
+    if step.coarse is not None:  # what a search of all orientations keeps of each particle, its best candidate, and those of a batch
+        batch = min(n * step.copies, max(step.copies, int(BATCH_BYTES // (24 * step.map_voxels))))
+        always += n * step.map_voxels * (20 if options.mask_particles else 12) + batch * 24 * step.map_voxels
     coarse = 0.0
     if step.coarse is not None:  # of each particle the best orientations so far
         coarse = 48.0 * n * POOL + _parts(replace(step.coarse, map_voxels=1.0), n, box, options)["search"]
