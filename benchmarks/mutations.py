@@ -188,7 +188,7 @@ MUTATIONS = (
         "probabilities: the empty class in their sum", "em/posteriors.py", "np.logaddexp(real, log_fractions[-1])", "real", PROBABILITIES
     ),
     Mutation("probabilities: one class by correlation", "em/posteriors.py", "results.posterior[i] = 0", "pass", PROBABILITIES),
-    Mutation("probabilities: poses that hold the posterior", "em/posteriors.py", "(mass, 0.999 * share)", "(mass, 0.99 * share)", KEPT),
+    Mutation("probabilities: poses that hold the posterior", "em/posteriors.py", "(mass, KEPT * share)", "(mass, 0.99 * share)", KEPT),
     Mutation(
         "units: least noise",
         "em/prepare.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.basis import phases
 from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
-from napari_subtomo.em.posteriors import Poses
+from napari_subtomo.em.posteriors import LEAST, Poses
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
@@ -76,7 +77,7 @@ def _map_sums(
         data, weight = xp.zeros((len(rows), voxels), xp.complex64), xp.zeros((len(rows), voxels), xp.float32)
         for i, here in near:
             gamma = poses[i].score
-            if gamma.sum() > 1e-4 and here.any():
+            if gamma.sum() > LEAST and here.any():
                 row, at_row = np.unique(keys[i][here], return_inverse=True)
                 column, at_column = np.unique(poses[i].shift[here], return_inverse=True)
                 dense = np.zeros((len(row), len(column)), np.float32)
@@ -248,7 +249,7 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
         return sums
 
     def one_fold(f: int) -> ShellSums:
-        total = ShellSums.zero(n_optics, n_groups, n_shells)
+        total, offsets, there = ShellSums.zero(n_optics, n_groups, n_shells), 0.0, 0.0
         for ids in blocks(step, np.flatnonzero(step.particles.fold == f), 1):
             turned = at_rotations(step.poses.rotations[results.rotation[ids]], f)
             reference = turned[xp.arange(len(ids)), :, xp.asarray(results.best_class[ids])]
@@ -260,15 +261,13 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
             cross = per_shell(data.real * reference.real + data.imag * reference.imag) / scale
             energy = per_shell(weighted.real * reference.real + weighted.imag * reference.imag) / scale**2
             data -= weighted
-            part = ShellSums.zero(n_optics, n_groups, n_shells)
-            np.add.at(part.residual, step.particles.optics[ids], per_shell(data.real**2 + data.imag**2))
-            np.add.at(part.weight, step.particles.optics[ids], per_shell(weight))
-            np.add.at(part.cross, step.particles.group[ids], cross)
-            np.add.at(part.power, step.particles.group[ids], energy)
-            offsets, offset_weight = _offset_power(step, ids, results, empty)
-            spectra = (part.residual, part.weight, part.cross, part.power)
-            total = total + ShellSums(*spectra, offsets, offset_weight)
-        return total
+            np.add.at(total.residual, step.particles.optics[ids], per_shell(data.real**2 + data.imag**2))
+            np.add.at(total.weight, step.particles.optics[ids], per_shell(weight))
+            np.add.at(total.cross, step.particles.group[ids], cross)
+            np.add.at(total.power, step.particles.group[ids], energy)
+            more, number = _offset_power(step, ids, results, empty)
+            offsets, there = offsets + more, there + number
+        return replace(total, offsets=offsets, offset_weight=there)
 
     total = ShellSums.zero(n_optics, n_groups, n_shells)
     for part in ordered_map(one_fold, range(folds), threads):

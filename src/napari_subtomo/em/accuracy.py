@@ -109,7 +109,7 @@ def crossing(ladder: FloatArray, loss: FloatArray) -> FloatArray:
     first = np.where(above.any(1), above.argmax(1), len(ladder) - 1)
     row, before = np.arange(len(loss)), np.maximum(first - 1, 0)
     low, high = np.log(loss[row, before]), np.log(loss[row, first])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # of rows without a crossing between two steps
         part = (np.log(THRESHOLD) - low) / (high - low)
         between = np.exp(np.log(ladder[before]) + part * np.log(ladder[first] / ladder[before]))
     at_start = ladder[0] * np.sqrt(THRESHOLD / loss[:, 0])  # below the first step the square holds

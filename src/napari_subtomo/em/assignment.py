@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.statistics import ParticleResults
@@ -25,8 +26,8 @@ def assigned(poses: list[Poses], results: ParticleResults, how: str) -> list[Pos
     return [_best(p, results.posterior[i], how == "best") for i, p in enumerate(poses)]
 
 
-def _best(poses: Poses, posterior: np.ndarray[tuple[int], np.dtype[np.float64]], alone: bool) -> Poses:
-    """The best pose of each class, or of the likeliest alone; the last posterior is that of the empty class."""
+def _best(poses: Poses, posterior: npt.NDArray[np.float64], alone: bool) -> Poses:
+    """The best pose of each class, or of the likeliest alone; posteriors (classes + 1,), the last that of the empty class."""
     order = np.argsort(-poses.score, kind="stable")
     found, first = np.unique(poses.klass[order], return_index=True)
     weight = posterior[found]

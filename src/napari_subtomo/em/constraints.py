@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.lattice import Lattice, lattice_map
 from napari_subtomo.em.maximisation import Maximiser, References
 from napari_subtomo.em.statistics import Sums
 
@@ -84,8 +84,6 @@ def focused_data(g: npt.NDArray[np.complex64], h: npt.NDArray[np.float32], latti
     lattice : Lattice
     focus : ndarray, shape (box, box, box)
     """
-    from napari_subtomo.em.seeding import lattice_map
-
     mean = g.sum(0) / (h.sum(0) + 1e-9)
     index = lattice.half_layout_index()[: g.shape[1]]
     kept = np.empty_like(g)

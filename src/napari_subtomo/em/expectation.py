@@ -8,7 +8,7 @@ A particle is compared with the references of its own fold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -86,7 +86,7 @@ class EStep:
     last_shell : int
         Of the comparison.
     offsets_px : ndarray, shape (n, 3)
-        Input offset of each particle in its own frame; the offset prior is about zero total offset.
+        Offset taken out of each particle, in its own frame; the offset prior is about zero total offset.
     allowed : ndarray of bool, shape (n, classes), optional
         Classes each particle may take (random seeding).
     cross_correlation : bool
@@ -262,23 +262,55 @@ def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, vo
 
 def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporter: Reporter) -> tuple[list[list[Poses]], FloatArray]:
     """Poses near the best of each particle, block by block, and the log of the sum over poses per class, shape (n, classes)."""
+    count, span = len(prepared), 0.0 if step.cross_correlation else SPAN
+    running, best = np.full((count, step.model.maps.shape[1]), -np.inf), np.full(count, -np.inf)
+    found: list[list[Poses]] = [[] for _ in range(count)]
+
+    def take(log: Any, ids: IntArray, some: slice) -> None:
+        collect(log, ids, some.start, running, best, found, span)
+
+    compare(step, prepared, volumes, threads, reporter, "Expectation", take)
+    return found, running
+
+
+def compare(
+    step: EStep,
+    prepared: Prepared,
+    volumes: Any,
+    threads: int,
+    reporter: Reporter,
+    stage: str,
+    take: Callable[[Any, IntArray, slice], None],
+) -> None:
+    """Scores of all particles with all poses, a block of particles and a chunk of rotations at a time, within the device's context.
+
+    Parameters
+    ----------
+    step : EStep
+    prepared : Prepared
+    volumes : array, shape (nodes, folds·classes)
+        From `reference_volumes`.
+    threads : int
+    reporter : Reporter
+    stage : str
+        What progress is called.
+    take : callable
+        Gets the scores of a block, shape (m, nT, classes, r), its particles (m,) and which rotations they are. Blocks that come at the
+        same time are of different particles. It must leave no trace where it runs out of memory: it is called again with fewer particles.
+    """
     xp = namespace(volumes)
     folds, classes = step.model.maps.shape[:2]
-    count = len(prepared)
-    n_rotations = len(step.poses.rotations)
+    count, n_rotations = len(prepared), len(step.poses.rotations)
     chunk = max(1, int(REFERENCE_BYTES // (8 * 8 * step.voxels * max(folds * classes, 8))))
     shifts = step.shift_basis(volumes, prepared).on(xp)
     log_prior = xp.asarray(step.poses.rotation_log_prior, dtype=xp.float32)
-    running = np.full((count, classes), -np.inf)
-    best = np.full(count, -np.inf)
-    found: list[list[Poses]] = [[] for _ in range(count)]
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
-    starts = range(0, n_rotations, chunk)
+    number = -(-n_rotations // chunk)
     shrinking = Shrinking(step.device, "particles", reporter)
-    reporter.stage("Expectation", len(starts) * count, "particles" if len(starts) == 1 else f"particles in {len(starts)} passes")
-
+    reporter.stage(stage, number * count, "particles" if number == 1 else f"particles in {number} passes")
     lanes = threads if step.device == "cpu" else 1
     columns = [xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes]) for f in range(folds)]
+    used = []
     for some, references in passes(step, prepared, columns, members, shifts, chunk, lanes, reporter):
 
         def of_block(unit: tuple[int, IntArray], references: Any = references, some: slice = some) -> None:
@@ -287,8 +319,7 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
 
             def one_block(ids: IntArray) -> None:
                 prior = log_prior[some] if step.rotation_prior is None else xp.asarray(step.rotation_prior.log(ids, some))
-                log = score(step, prepared, ids, refs, power, shifts, prior)
-                collect(log, ids, some.start, running, best, found, 0.0 if step.cross_correlation else SPAN)
+                take(score(step, prepared, ids, refs, power, shifts, prior), ids, some)
                 reporter.advance(len(ids))
 
             shrinking.run([ids], one_block)
@@ -296,8 +327,8 @@ def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporte
         units = [(f, ids) for f in range(folds) for ids in blocks(step, members[f], some.stop - some.start, len(shifts.functions))]
         for _ in ordered_map(of_block, units, lanes):
             pass
-        _say_residuals(shifts, [refs for refs, _ in references], len(step.poses.shifts), reporter)
-    return found, running
+        used += [(len(refs.mixing), len(refs.functions), refs.residual) for refs, _ in references if refs.mixing is not None]
+    _say_residuals(shifts, used, reporter)
 
 
 def passes(
@@ -345,12 +376,12 @@ def _interpolation(step: EStep, rotations: FloatArray, xp: Any) -> Interpolation
     return Interpolation(step.grid, (k[None] @ xp.asarray(rotations, dtype=xp.float32)).reshape(-1, 3))
 
 
-def _say_residuals(shifts: Basis, references: list[Basis], count: int, reporter: Reporter) -> None:
-    """Through how many functions poses went, and what was left out."""
-    words = [] if shifts.mixing is None else [f"{count} shifts through {len(shifts.functions)} functions"]
-    few = [refs for refs in references if refs.mixing is not None]
-    if few:
-        words.append(f"{len(few[0].mixing)} turned references through {max(len(refs.functions) for refs in few)}")
+def _say_residuals(shifts: Basis, references: list[tuple[int, int, float]], reporter: Reporter) -> None:
+    """For how many offsets and rotated references fewer functions stood (of each fold and chunk: given, functions, residual)."""
+    words = [] if shifts.mixing is None else [f"{len(shifts.functions)} functions for {len(shifts.mixing)} offsets"]
+    if references:
+        given, functions, _ = max(references)
+        words.append(f"{functions} functions for {given} rotated references")
     if words:
-        left = max([shifts.residual, *(refs.residual for refs in few)])
-        reporter.message(f"  {' and '.join(words)}, at most {left:.4f} nat left of any.")
+        left = max([shifts.residual, *(residual for *_, residual in references)])
+        reporter.message(f"  Compared through {', '.join(words)}; at most {left:.4f} nat of a log-likelihood left out.")

@@ -18,15 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import map_sums, shell_sums
-from napari_subtomo.em.basis import Basis, reference_basis
-from napari_subtomo.em.expectation import EStep, Particles, blocks, reference_volumes, rotated, score, search
+from napari_subtomo.em.expectation import EStep, Particles, compare, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import coarse_limits
 from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
-from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.backend import device_context, fft_module, namespace, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
@@ -42,7 +40,6 @@ CANDIDATES = 8  # orientations of a particle that are looked at closely
 APART = 1.5  # least angle between them, in steps of the coarse grid
 REACH = 0.75  # radius about a candidate that is searched finely, in steps of the coarse grid
 POOL = 256  # orientations of a particle from which candidates are taken
-REFERENCE_BYTES = 256 * 2**20
 BATCH_BYTES = 256 * 2**20
 LEAST = 1e-4  # share of a particle's posterior below which a candidate adds nothing
 
@@ -163,8 +160,18 @@ def screen(step: EStep, prepared: Prepared, input_offsets: FloatArray, mates: Fl
     count, pool = len(prepared), min(POOL, len(step.poses.rotations))
     log, rotation = np.full((count, pool), -np.inf), np.zeros((count, pool), np.int64)
     shift = np.zeros((count, pool), np.int64)
+
+    def take(scores: Any, ids: IntArray, some: slice) -> None:
+        """The best orientations so far of some particles, with their best shifts."""
+        evidence, at = ranked(scores, step.cross_correlation)
+        both = np.concatenate([log[ids], evidence], axis=1)
+        top = np.argpartition(-both, pool - 1, axis=1)[:, :pool]
+        where = np.concatenate([rotation[ids], np.broadcast_to(np.arange(some.start, some.stop), evidence.shape)], axis=1)
+        best = [np.take_along_axis(of_all, top, axis=1) for of_all in (where, np.concatenate([shift[ids], at], axis=1), both)]
+        rotation[ids], shift[ids], log[ids] = best
+
     with device_context(step.device):
-        _screen(step, prepared, log, rotation, shift, threads, reporter)
+        compare(step, prepared, reference_volumes(step), threads, reporter, "All orientations", take)
     apart = APART * step.poses.angular_step
     chosen = [distinct(step.poses.rotations[rotation[i]], log[i], apart, mates, CANDIDATES) for i in range(count)]
     particle = np.repeat(np.arange(count), [len(c) for c in chosen])
@@ -172,52 +179,6 @@ def screen(step: EStep, prepared: Prepared, input_offsets: FloatArray, mates: Fl
     frames = step.poses.rotations[rotation[particle, at]]
     found = step.poses.shifts[shift[particle, at]]
     return Candidates(particle, frames, input_offsets[particle] + found)
-
-
-def _screen(
-    step: EStep,
-    prepared: Prepared,
-    log: FloatArray,
-    rotation: IntArray,
-    shift: IntArray,
-    threads: int,
-    reporter: Reporter,
-) -> None:
-    """Fill the best orientations of each particle, with their best shifts."""
-    volumes = reference_volumes(step)
-    xp = namespace(volumes)
-    folds, classes = step.model.maps.shape[:2]
-    count, n_rotations = len(prepared), len(step.poses.rotations)
-    chunk = max(1, int(REFERENCE_BYTES // (8 * 8 * step.voxels * max(folds * classes, 8))))
-    shifts = step.shift_basis(volumes, prepared).on(xp)
-    log_prior = xp.asarray(step.poses.rotation_log_prior, dtype=xp.float32)
-    members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
-    starts = range(0, n_rotations, chunk)
-    reporter.stage("All orientations", len(starts) * count, "particles" if len(starts) == 1 else f"particles in {len(starts)} passes")
-    pool = log.shape[1]
-    for start in starts:
-        some = slice(start, min(start + chunk, n_rotations))
-        turned = rotated(step, volumes, step.poses.rotations[some]).reshape(some.stop - some.start, step.voxels, folds, classes)
-
-        def one_fold(f: int, turned: Any = turned, some: slice = some) -> None:
-            refs = xp.ascontiguousarray(turned[:, :, f].transpose(2, 0, 1)).reshape(-1, step.voxels)
-            power = refs.real**2 + refs.imag**2
-            few = Basis(refs, None, 0.0)
-            if len(members[f]) and not step.cross_correlation:
-                weight = xp.asarray(step.mean_weight(members[f], prepared))
-                few = reference_basis(refs, weight, len(members[f]) * len(shifts.functions))
-            for ids in blocks(step, members[f], some.stop - some.start, len(shifts.functions)):
-                evidence, at = ranked(score(step, prepared, ids, few, power, shifts, log_prior[some]), step.cross_correlation)
-                both = np.concatenate([log[ids], evidence], axis=1)
-                top = np.argpartition(-both, pool - 1, axis=1)[:, :pool]
-                where = np.concatenate([rotation[ids], np.broadcast_to(np.arange(some.start, some.stop), evidence.shape)], axis=1)
-                rotation[ids] = np.take_along_axis(where, top, axis=1)
-                shift[ids] = np.take_along_axis(np.concatenate([shift[ids], at], axis=1), top, axis=1)
-                log[ids] = np.take_along_axis(both, top, axis=1)
-                reporter.advance(len(ids))
-
-        for _ in ordered_map(one_fold, range(folds), threads if step.device == "cpu" else 1):
-            pass
 
 
 def ranked(log: Any, by_best: bool) -> tuple[FloatArray, IntArray]:

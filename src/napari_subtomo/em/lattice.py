@@ -62,3 +62,25 @@ class Lattice:
         x, y, z = self.k.astype(np.int64).T
         index: npt.NDArray[np.int64] = ((z % self.n) * self.n + y % self.n) * (self.n // 2 + 1) + x
         return index
+
+
+def lattice_map(values: npt.NDArray[np.complex64], lattice: Lattice) -> npt.NDArray[np.float32]:
+    """Real map of values on the first voxels of a lattice (never scatter lattice values into the padded grid: odd nodes stay empty).
+
+    Parameters
+    ----------
+    values : ndarray, shape (v,), complex
+    lattice : Lattice
+
+    Returns
+    -------
+    ndarray, shape (n, n, n), float32
+    """
+    n = lattice.n
+    half = np.zeros((n, n, n // 2 + 1), np.complex128)
+    x, y, z = lattice.k[: len(values)].astype(int).T
+    half[z, y, x] = values
+    plane = x == 0
+    half[-z[plane], -y[plane], 0] = values[plane].conj()
+    volume: npt.NDArray[np.float32] = np.fft.fftshift(np.fft.irfftn(half, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+    return volume

@@ -137,11 +137,11 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, n, step)
     shells = threads * together * (POINT_BYTES + 56 + 16 * classes) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
-    if step.coarse is not None:  # what a search of all orientations keeps of each particle, its best candidate, and those of a batch
+    coarse = 0.0
+    if step.coarse is not None:  # what a search of all orientations keeps of each particle: its best candidate, and those of a batch
         batch = min(n * step.copies, max(step.copies, int(BATCH_BYTES // (24 * step.map_voxels))))
         always += n * step.map_voxels * (20 if options.mask_particles else 12) + batch * 24 * step.map_voxels
-    coarse = 0.0
-    if step.coarse is not None:  # of each particle the best orientations so far
+        # in the pass before, the best orientations so far
         coarse = 48.0 * n * POOL + _parts(replace(step.coarse, map_voxels=1.0), n, box, options)["search"]
     return {
         "coarse search": coarse,

@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SPAN = 16.0  # nats below a particle's best pose beyond which a pose is not remembered
+KEPT = 0.999  # share of a particle's posterior in the sums of the maps
+LEAST = 1e-4  # posterior of the real classes below which a particle adds nothing to them
 MANY = 1000  # poses of a particle from which on those are forgotten that together hold
 TAIL = 1e-4  # this share of the sum over poses: `finish` leaves out ten times as much
 
@@ -97,7 +99,7 @@ def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[
             gamma = np.exp(values[order] - total[i])
             mass = np.cumsum(gamma)
             share = np.exp(real[i] - total[i])
-            stop = int(np.searchsorted(mass, 0.999 * share)) + 1
+            stop = int(np.searchsorted(mass, KEPT * share)) + 1
             order, gamma = order[:stop], gamma[:stop]
         first = order[0]
         results.shift[i], results.rotation[i], results.best_class[i] = shift[first], rotation[first], klass[first]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.constraints import composed, focused_data
-from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.lattice import lattice_map
 from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
 from napari_subtomo.em.prepare import resample
 from napari_subtomo.em.start import cluster, shell_power
@@ -120,25 +120,3 @@ def _aligned(
         for _ in pool.map(one, range(len(kept))):
             reporter.advance()
     return g, h
-
-
-def lattice_map(values: npt.NDArray[np.complex64], lattice: Lattice) -> npt.NDArray[np.float32]:
-    """Real map of values on the first voxels of a lattice (never scatter lattice values into the padded grid: odd nodes stay empty).
-
-    Parameters
-    ----------
-    values : ndarray, shape (v,), complex
-    lattice : Lattice
-
-    Returns
-    -------
-    ndarray, shape (n, n, n), float32
-    """
-    n = lattice.n
-    half = np.zeros((n, n, n // 2 + 1), np.complex128)
-    x, y, z = lattice.k[: len(values)].astype(int).T
-    half[z, y, x] = values
-    plane = x == 0
-    half[-z[plane], -y[plane], 0] = values[plane].conj()
-    volume: npt.NDArray[np.float32] = np.fft.fftshift(np.fft.irfftn(half, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
-    return volume

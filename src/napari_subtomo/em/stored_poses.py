@@ -22,6 +22,7 @@ import numpy.typing as npt
 from napari_subtomo.em.accumulate import relative_weight, whole
 from napari_subtomo.em.expectation import EStep, reference_volumes
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.posteriors import KEPT, LEAST
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
@@ -33,8 +34,6 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 BLOCK_BYTES = 32 * 2**20
-KEPT = 0.999  # share of a particle's posterior in the sums, as in `expectation.finish`
-LEAST = 1e-4  # posterior of the real classes below which a particle adds nothing to the maps
 
 
 def iterate_stored(

@@ -130,8 +130,7 @@ class EMOptions(SubtomogramInputOptions):
     sigma_tilt: float = option(
         -1.0,
         "Standard deviation of a Gaussian prior about each particle's rlnAngleTiltPrior (its input tilt without one), cut at three sigma; "
-        "local searches keep to it as well; "
-        "-1: none.",
+        "local searches keep to it as well; -1: none.",
         title="Prior width on tilt angle",
         unit="deg",
         group="Sampling",
@@ -192,7 +191,7 @@ class ClassifyOptions(EMOptions):
     iterations: int = option(25, "Number of iterations.", title="Number of iterations", group="Optimisation", ge=1)
     stop_when_converged: bool = option(
         True,
-        "Stop before the last iteration when classes, orientations and offsets change no less and the resolution does not grow.",
+        "Stop before the last iteration when changes of classes, orientations and offsets get no smaller and the resolution does not grow.",
         title="Stop when nothing changes?",
         group="Optimisation",
     )
@@ -231,10 +230,10 @@ class ClassifyOptions(EMOptions):
         group="Advanced",
         ge=1,
     )
-
     assignment: Literal["soft", "best-pose", "best"] = option(
         "soft",
-        "Poses of a particle that enter the maps: all by their probability, the best of each class, or the best class and pose alone.",
+        "Poses of a particle that enter the maps: all by their probability, the best of each class, or the best class and pose alone; "
+        "iterations over all orientations take all.",
         title="Poses that enter the maps",
         group="Advanced",
     )
@@ -262,7 +261,6 @@ class ClassifyOptions(EMOptions):
     particle_scales: bool = option(
         False, "Fit a grey scale for each particle, drawn to that of its tomogram.", title="Scale of each particle?", group="Advanced"
     )
-
     repeats: int = option(
         1,
         "Classifications in all: each beyond the first is made of two random halves on their own that label each other, which gives "
