@@ -49,7 +49,7 @@ class Exact:
             last_shell=self.setup.lattice.last_shell - 1,
         )
         self.poses, self.stored = poses, stored
-        self.spectrum = mean_noise(self.state.noise, np.bincount(particles.optics))
+        self.spectrum = mean_noise(self.state.noise, np.bincount(particles.noise))
         self.maximiser = self.setup.maximiser
 
     def fractions(self, posterior):

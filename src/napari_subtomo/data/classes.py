@@ -121,6 +121,8 @@ class Classes:
         Why the job stops after this iteration, in a sentence; empty where it goes on.
     scales : ndarray, shape (n,), optional
         Grey scale of each particle, where they have their own.
+    tomogram_noise : ndarray, shape (n groups, S), optional
+        Noise of each tomogram, where they have their own; `noise` is then the mean over the particles of an optics group.
     """
 
     iteration: int
@@ -164,6 +166,7 @@ class Classes:
     seconds: float
     converged: str = ""
     scales: FloatArray | None = None
+    tomogram_noise: FloatArray | None = None
 
     @property
     def n_classes(self) -> int:

@@ -63,7 +63,7 @@ def _map_sums(
     folds, classes = step.model.maps.shape[:2]
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
     turns = to_device(step.phases(voxels), step.device)
-    relative = relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
+    relative, shell = relative_weight(step).astype(np.float32), step.lattice.shell[:voxels]
     members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
     xp = namespace(turns)
     keys = [p.klass.astype(np.int64) * n_rotations + p.rotation for p in poses]
@@ -84,7 +84,7 @@ def _map_sums(
                 dense[at_row, at_column] = gamma[here]
                 share, at = xp.asarray(dense), xp.asarray(np.searchsorted(rows, row))
                 scale = np.float32(step.model.scales[step.particles.group[i]])
-                factor = relative[step.particles.optics[i]]
+                factor = relative[step.particles.noise[i]][shell]
                 shifted = turns[xp.asarray(column)] * xp.asarray(prepared.G[i, :voxels] * (scale * factor))
                 data[at] += (share @ shifted.view(xp.float32)).view(xp.complex64)
                 weight[at] += share.sum(1)[:, None] * xp.asarray(prepared.H[i, :voxels] * (scale**2 * factor))
@@ -187,13 +187,13 @@ def whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
 
 
 def relative_weight(step: EStep) -> FloatArray:
-    """Weight of each optics group against the mean noise, by shell; 1 where there is one group. Shape (n optics, S)."""
+    """Weight of each noise group against the mean noise, by shell; 1 where there is one group. Shape (n noise groups, S)."""
     noise = step.model.noise
-    return mean_noise(noise, np.bincount(step.particles.optics, minlength=len(noise)))[None] / noise
+    return mean_noise(noise, np.bincount(step.particles.noise, minlength=len(noise)))[None] / noise
 
 
 def mean_noise(noise: FloatArray, counts: npt.ArrayLike) -> FloatArray:
-    """Harmonic mean over optics groups of noise spectra (n optics, S), weighted by particle counts; shape (S,)."""
+    """Harmonic mean of the spectra of noise groups (n noise groups, S), weighted by particle counts; shape (S,)."""
     share = np.asarray(counts, dtype=np.float64) / max(np.sum(counts), 1)
     mean: FloatArray = 1.0 / np.maximum((share[:, None] / noise).sum(0), 1e-300)
     return mean
@@ -230,7 +230,7 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
     n_shells, last = step.lattice.last_shell + 1, step.last_shell
     k = xp.asarray(step.lattice.k[:voxels])
     starts = np.searchsorted(step.lattice.shell, np.arange(last + 1))
-    n_optics, n_groups = len(step.model.noise), len(step.model.scales)
+    n_noise, n_groups = len(step.model.noise), len(step.model.scales)
     empty = results.posterior[:, -1] > 0.5
 
     def at_rotations(rotations: FloatArray, f: int) -> Any:
@@ -249,7 +249,7 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
         return sums
 
     def one_fold(f: int) -> ShellSums:
-        total, offsets, there = ShellSums.zero(n_optics, n_groups, n_shells), 0.0, 0.0
+        total, offsets, there = ShellSums.zero(n_noise, n_groups, n_shells), 0.0, 0.0
         for ids in blocks(step, np.flatnonzero(step.particles.fold == f), 1):
             turned = at_rotations(step.poses.rotations[results.rotation[ids]], f)
             reference = turned[xp.arange(len(ids)), :, xp.asarray(results.best_class[ids])]
@@ -261,15 +261,15 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
             cross = per_shell(data.real * reference.real + data.imag * reference.imag) / scale
             energy = per_shell(weighted.real * reference.real + weighted.imag * reference.imag) / scale**2
             data -= weighted
-            np.add.at(total.residual, step.particles.optics[ids], per_shell(data.real**2 + data.imag**2))
-            np.add.at(total.weight, step.particles.optics[ids], per_shell(weight))
+            np.add.at(total.residual, step.particles.noise[ids], per_shell(data.real**2 + data.imag**2))
+            np.add.at(total.weight, step.particles.noise[ids], per_shell(weight))
             np.add.at(total.cross, step.particles.group[ids], cross)
             np.add.at(total.power, step.particles.group[ids], energy)
             more, number = _offset_power(step, ids, results, empty)
             offsets, there = offsets + more, there + number
         return replace(total, offsets=offsets, offset_weight=there)
 
-    total = ShellSums.zero(n_optics, n_groups, n_shells)
+    total = ShellSums.zero(n_noise, n_groups, n_shells)
     for part in ordered_map(one_fold, range(folds), threads):
         total = total + part
     return total

@@ -116,7 +116,7 @@ def _former(setup: Setup, folder: JobFolder, reporter: Reporter) -> State | None
         except FileFormatError as error:
             reporter.warn(str(error))
             continue
-        if len(state.labels) == len(setup.order):
+        if len(state.labels) == len(setup.order) and state.noise.shape == setup.power.shape:
             reporter.message(f"Going on from iteration {iteration} in {folder.path.name}.")
             return state
     return None

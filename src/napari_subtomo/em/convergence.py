@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_subtomo.data.classes import Classes
 from napari_subtomo.em.state import State
+from napari_subtomo.em.subsets import last_of_subsets
 
 if TYPE_CHECKING:
     from napari_subtomo.em.engine import Setup
@@ -35,7 +36,8 @@ def first_free(setup: Setup) -> int:
         first += 1  # after one by cross-correlation
     if o.start == "random" and not given:
         first += 1  # after one that was told its classes
-    return first + 1
+    # a subset brings particles that were not compared for long; the first iteration with all of them is the one before
+    return max(first, last_of_subsets(o, len(setup.order)) + 1) + 1
 
 
 def followed(setup: Setup, state: State, new: State, classes: Classes) -> State:

@@ -19,16 +19,18 @@ from napari_subtomo.em.frames import Held, in_frames, next_frames, searches_ever
 from napari_subtomo.em.global_search import search_everywhere
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
+from napari_subtomo.em.noise import NoiseGroups, next_noise
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.priors import AnglePriors, RotationPrior
-from napari_subtomo.em.report import describe
+from napari_subtomo.em.report import describe, of_all
 from napari_subtomo.em.sampling import coarse_pass, iteration_poses
 from napari_subtomo.em.scales import next_scales
 from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.stored_poses import iterate_stored
+from napari_subtomo.em.subsets import chosen, part_of, setup_of, state_of, whole_of
 from napari_subtomo.em.temperature import noise_temperature, uncertainty
 from napari_subtomo.numerics.backend import device_context, release_memory
 from napari_subtomo.options.classify import ClassifyOptions
@@ -72,8 +74,10 @@ class Setup:
         Of the particles in the E-step.
     held : Held
         The frames that `prepared` is in.
-    power : ndarray, shape (n optics, S)
+    power : ndarray, shape (n noise groups, S)
         Power of the particles per unit weight: the noise of shells without a reference.
+    noise_groups : NoiseGroups
+        What shares a noise spectrum.
     map_shell : int
         Up to which maps are made at least; 0: as far as an E-step needs.
     focus : ndarray, shape (box, box, box), optional
@@ -103,6 +107,7 @@ class Setup:
     particle_mask: npt.NDArray[np.float32] | None = field(repr=False)
     held: Held = field(repr=False)
     power: FloatArray = field(repr=False)
+    noise_groups: NoiseGroups
     map_shell: int = 0
     focus: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     relaxed: FloatArray | None = field(default=None, repr=False)
@@ -187,19 +192,22 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     """One E-step and M-step."""
     began, o = time.monotonic(), setup.options
     iteration = state.iteration + 1
-    reporter.message(f"Iteration {iteration} of {o.iterations} ({setup.phase(iteration)}), shells to {state.last_shell}.")
-    allowed = None
+    rows = chosen(setup, state, iteration)
+    some = "" if rows is None else f" {len(rows)} of {len(setup.order)} particles,"
+    reporter.message(f"Iteration {iteration} of {o.iterations} ({setup.phase(iteration)}),{some} shells to {state.last_shell}.")
+    seeded = False
     wanted = 1 if setup.phase(iteration) == "consensus" else o.classes
     first_cc = iteration == 1 and not o.absolute_greyscale
     if state.maps.shape[1] < wanted:
         if o.start == "leave-one-out":
-            state, first_cc = clustered_references(setup, state, reporter), False
+            state, first_cc = _clustered(setup, state, reporter), False
         else:
-            state = _copied(state, wanted)
-            allowed = None if first_cc else random_classes(len(setup.prepared), wanted, o.seed)
+            state, seeded = _copied(state, wanted), not first_cc
     elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
-        allowed = random_classes(len(setup.prepared), wanted, o.seed)  # RELION seeds in the first soft iteration
-    setup = in_frames(setup, state, reporter)
+        seeded = True  # RELION seeds in the first soft iteration
+    whole, before = in_frames(setup, state, reporter), state
+    setup, state = part_of(whole, before, rows)
+    allowed = random_classes(len(setup.prepared), wanted, o.seed) if seeded else None
     last_map_shell = _last_map_shell(setup, state)
     maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=setup.maximiser.grid.up_to(last_map_shell))
     poses = iteration_poses(setup, state, iteration, reporter)
@@ -221,13 +229,23 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         del found
         release_memory("cpu")
         shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
-    new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
-    new = next_frames(setup, state, new, step.poses.angular_step)
-    reporter.message(_line(new, results))
+    after = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
+    reporter.message(_line(after, results))
     release_memory("cpu")
-    classes = describe(setup, state, new, step, results, sums, maximiser, time.monotonic() - began)
-    new = followed(setup, state, new, classes)
-    return new, replace(classes, converged=reason(setup, new))
+    classes = describe(setup, state, after, step, results, sums, maximiser, time.monotonic() - began)
+    new = next_frames(whole, before, whole_of(whole, before, after, results, rows), step.poses.angular_step)
+    classes = classes if rows is None else of_all(whole, new, classes)
+    new = followed(whole, before, new, classes)
+    return new, replace(classes, converged=reason(whole, new))
+
+
+def _clustered(setup: Setup, state: State, reporter: Reporter) -> State:
+    """The state with references of all classes, clustered from the particles of the last iteration: their poses are those of its map."""
+    rows = chosen(setup, state, state.iteration)
+    if rows is None:
+        return clustered_references(setup, state, reporter)
+    found = clustered_references(setup_of(setup, rows), state_of(setup, state, rows), reporter)
+    return replace(state, maps=found.maps, map_noise=found.map_noise, log_fractions=found.log_fractions)
 
 
 def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.NDArray[np.int64]:
@@ -325,8 +343,7 @@ def _next_state(
     o = setup.options
     noise, scales = state.noise, state.scales
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
-        measured = shells.weight > 0
-        noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), setup.power)
+        noise = next_noise(setup, shells)
         scales = next_scales(setup, shells, state, maximiser, sums)
     fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
     if not o.empty_class:
@@ -335,7 +352,7 @@ def _next_state(
         fractions = np.exp(state.log_fractions)
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
-    spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
+    spectrum = mean_noise(noise, np.bincount(setup.particles.noise, minlength=len(noise)))
     references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
     references = constrained(setup, maximiser, references, sums, spectrum)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)

@@ -40,9 +40,9 @@ ENOUGH = 200  # particles whose mean weight stands for all
 
 @dataclass(frozen=True)
 class Particles:
-    """Which group each of n particles belongs to, as indices from 0."""
+    """Which group each of n particles belongs to, as indices from 0: of noise spectra, of grey scales, and its fold."""
 
-    optics: IntArray
+    noise: IntArray
     group: IntArray
     fold: IntArray
 
@@ -55,7 +55,7 @@ class Model:
     ----------
     maps : ndarray, shape (folds, classes, n, n, n), float32
         Masked references; a particle of fold f is compared with `maps[f]`.
-    noise : ndarray, shape (n optics groups, S)
+    noise : ndarray, shape (n noise groups, S)
         σ² per unit weight.
     temperature : float
         κ.
@@ -114,15 +114,16 @@ class EStep:
 
     @cached_property
     def _whitening(self) -> npt.NDArray[np.float32]:
-        """1/(κ σ²) at the voxels of the comparison by optics group, zero at DC, shape (n optics, V)."""
-        shell = self.lattice.shell[: self.voxels]
-        weight = (1.0 / (self.model.temperature * self.model.noise))[:, shell]
-        weight[:, shell == 0] = 0
+        """1/(κ σ²) by noise group and shell, zero at DC, shape (n noise groups, S)."""
+        weight = 1.0 / (self.model.temperature * self.model.noise)
+        weight[:, 0] = 0
         return weight.astype(np.float32)
 
     def whitening(self, ids: IntArray) -> npt.NDArray[np.float32]:
         """1/(κ σ²) at the voxels of the comparison for these particles, zero at DC, shape (m, V)."""
-        return self._whitening[self.particles.optics[ids]]
+        spectra = self._whitening[self.particles.noise[ids]]
+        values: npt.NDArray[np.float32] = np.take(spectra, self.lattice.shell[: self.voxels], axis=1)
+        return values
 
     def phases(self, voxels: int | None = None) -> npt.NDArray[np.complex64]:
         """e^{+2πi k·t/n} of every shift at the first voxels of the lattice (all without a number), shape (nT, V)."""

@@ -133,7 +133,7 @@ def search_everywhere(setup: Setup, fine: EStep, coarse: EStep, last_map_shell: 
         step = replace(
             fine,
             lattice=lattice,
-            particles=Particles(*(labels[particle] for labels in (fine.particles.optics, fine.particles.group, fine.particles.fold))),
+            particles=Particles(*(labels[particle] for labels in (fine.particles.noise, fine.particles.group, fine.particles.fold))),
             offsets_px=own,
             allowed=None if fine.allowed is None else fine.allowed[particle],
         )

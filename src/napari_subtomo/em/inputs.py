@@ -15,6 +15,7 @@ from napari_subtomo.em.frames import Held
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.memory import where_held
+from napari_subtomo.em.noise import NoiseGroups
 from napari_subtomo.em.prepare import Load, Statistics3D, particle_power, prepare
 from napari_subtomo.em.priors import AnglePriors
 from napari_subtomo.errors import GeometryError, InputError, OptionError
@@ -253,7 +254,9 @@ def set_up_like(
     )
     poses = particles.angles[order], -particles.origins[order] / setup.pixel_size
     load = _loader(options, opened.read, order)
-    return assemble(options, load, order, poses, labels, setup.references, setup.maximiser.mask, setup.pixel_size, setup.device, reporter)
+    mask, device = setup.maximiser.mask, setup.device
+    noise = setup.noise_groups
+    return assemble(options, load, order, poses, labels, setup.references, mask, setup.pixel_size, device, reporter, noise_groups=noise)
 
 
 @dataclass(frozen=True)
@@ -277,6 +280,7 @@ def assemble(
     device: str,
     reporter: Reporter,
     held: Path | None = None,
+    noise_groups: NoiseGroups | None = None,
 ) -> Setup:
     """A setup from what was read: resample the particles, draw folds, set limits.
 
@@ -299,6 +303,8 @@ def assemble(
     reporter : Reporter
     held : Path, optional
         Folder for the resampled particles; without it they are kept in memory.
+    noise_groups : NoiseGroups, optional
+        Those of another setup; without them those of these particles, as the options have it.
     """
     angles, offsets = poses
     box, count = mask.shape[0], len(order)
@@ -317,11 +323,14 @@ def assemble(
     # with one orientation each, data stay on the particles' own lattice: nothing is interpolated
     one_orientation = not options.align or (options.local_range == 0 and not options.relax_symmetry)
     grid = PaddedGrid(box, 1, exact=True) if one_orientation else PaddedGrid(box)
+    groups = noise_groups or NoiseGroups.of(options.noise_by, labels.optics, labels.tomogram)
+    noise = groups.index(labels.optics, labels.tomogram)
+    power = particle_power(prepared, noise, len(groups))
     return Setup(
         options=options,
         prepared=prepared,
         load=load,
-        particles=Particles(labels.optics, np.arange(count) if options.particle_scales else labels.tomogram, fold),
+        particles=Particles(noise, np.arange(count) if options.particle_scales else labels.tomogram, fold),
         order=order,
         frames=frames,
         input_orientations=angles,
@@ -329,7 +338,8 @@ def assemble(
         centres=offsets,
         particle_mask=particle_mask,
         held=Held(frames, offsets),
-        power=particle_power(prepared, labels.optics),
+        power=groups.drawn(power, np.bincount(noise, minlength=len(groups)), lattice.counts),
+        noise_groups=groups,
         references=references,
         maximiser=Maximiser(grid, mask, lattice.last_shell, lattice.last_shell + 1, share),
         mates=symmetry_matrices(options.symmetry),

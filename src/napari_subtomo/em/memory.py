@@ -67,9 +67,10 @@ def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bo
         particles += whole / 2
     steps = iterations(options, n, box, pixel, last_resolution)
     parts = [options.threads * _RESAMPLED * box**3]
-    parts += [max(part.values()) for part in (_parts(step, n, box, options) for step in steps)]
+    parts += [max(part.values()) for part in (_parts(step, box, options) for step in steps)]
     if options.classes > 1 and options.start == "leave-one-out":
-        parts.append(_clustering(steps[min(options.consensus_iterations, len(steps) - 1)], n, options))
+        first = min(options.consensus_iterations, len(steps) - 1)
+        parts.append(_clustering(steps[first], steps[max(first - 1, 0)].particles))
     return Memory(particles, max(parts) + n * _TABLE, scratch)
 
 
@@ -113,14 +114,14 @@ def sentence(memory: Memory, free: float) -> str:
     return f"{text}, {memory.particles / 1e9:.1f} GB of it for the particles."
 
 
-def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[str, float]:
+def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, float]:
     """Bytes beyond the prepared particles at the fullest moment of each part of an iteration."""
-    nodes, references, classes = step.nodes, step.references, step.classes
+    n, nodes, references, classes = step.particles, step.nodes, step.references, step.classes
     threads = max(1, min(options.threads, step.folds))
     points = chunk(step) * step.voxels
     # data times functions of shifts, their products with references, and scores, of a particle
     shifted = 8 * step.functions * (step.voxels + classes * chunk(step)) + 8 * step.shifts * classes * chunk(step)
-    together = in_block(shifted, n, step)
+    together = in_block(shifted, step)
     block = together * (shifted + 20 * step.voxels)
     remembered = 16.0 * n * min(step.shifts * classes * step.rotations, _REMEMBERED)
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
@@ -134,7 +135,7 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
     inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
     insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (POINT_BYTES + VALUE_BYTES * references)
-    together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, n, step)
+    together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, step)
     shells = threads * together * (POINT_BYTES + 56 + 16 * classes) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
     coarse = 0.0
@@ -142,7 +143,7 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
         batch = min(n * step.copies, max(step.copies, int(BATCH_BYTES // (24 * step.map_voxels))))
         always += n * step.map_voxels * (20 if options.mask_particles else 12) + batch * 24 * step.map_voxels
         # in the pass before, the best orientations so far
-        coarse = 48.0 * n * POOL + _parts(replace(step.coarse, map_voxels=1.0), n, box, options)["search"]
+        coarse = 48.0 * n * POOL + _parts(replace(step.coarse, map_voxels=1.0), box, options)["search"]
     return {
         "coarse search": coarse,
         "search": always + search,
@@ -153,14 +154,14 @@ def _parts(step: Iteration, n: int, box: int, options: ClassifyOptions) -> dict[
     }
 
 
-def _clustering(step: Iteration, n: int, options: ClassifyOptions) -> float:
-    """Clustering at fixed poses: particles at their best poses on the voxels of the comparison, whitened."""
+def _clustering(step: Iteration, n: int) -> float:
+    """Clustering of n particles at fixed poses: particles at their best poses on the voxels of the comparison, whitened."""
     return n * step.voxels * 24.0 + 2 * BLOCK_BYTES
 
 
-def in_block(bytes_each: float, n: int, step: Iteration) -> float:
+def in_block(bytes_each: float, step: Iteration) -> float:
     """Particles of a fold that are compared at once; blocks are of nearly equal size."""
-    members = math.ceil(n / step.folds)
+    members = math.ceil(step.particles / step.folds)
     return math.ceil(members / math.ceil(members / min(max(1.0, BLOCK_BYTES // bytes_each), 64)))
 
 

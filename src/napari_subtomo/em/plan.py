@@ -12,6 +12,7 @@ from napari_subtomo.em.engine import M_STEP_SHELLS
 from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS
 from napari_subtomo.em.global_search import CANDIDATES, REACH
 from napari_subtomo.em.poses import coarse_limits, orientations_of, steps_for
+from napari_subtomo.em.subsets import subset_size
 from napari_subtomo.geometry import so3
 from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.options.classify import ClassifyOptions
@@ -21,8 +22,9 @@ _EXACT = 8  # steps in a search range up to which its points are counted one by 
 
 @dataclass(frozen=True)
 class Iteration:
-    """Sizes of one iteration: poses, classes, voxels of the E-step and of the maps, nodes of their grid, functions of shifts."""
+    """Sizes of one iteration: particles, poses, classes, voxels of the E-step and of the maps, nodes of their grid, functions of shifts."""
 
+    particles: int
     rotations: int
     shifts: int
     classes: int
@@ -86,7 +88,9 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
         classes = options.classes if many else 1
         voxels, map_voxels = half_sphere(shell + 0.5), half_sphere(map_shell + 0.5)
         nodes = grid_nodes(options, box, map_shell)
-        step = Iteration(rotations, shifts, classes, voxels, map_voxels, nodes, folds, functions(shifts, options.offset_range, shell / box))
+        few = functions(shifts, options.offset_range, shell / box)
+        some = subset_size(options, n, iteration)
+        step = Iteration(some, rotations, shifts, classes, voxels, map_voxels, nodes, folds, few)
         found.append(_after_coarse_pass(step, options, shell, box, pixel) if everywhere else step)
     return found
 

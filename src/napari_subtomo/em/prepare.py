@@ -161,23 +161,25 @@ def prepare(
     return Prepared(lattice, kept[0], kept[-1] if mask is not None else kept[0], kept[1])
 
 
-def particle_power(prepared: Prepared, optics: npt.NDArray[np.int64]) -> FloatArray:
+def particle_power(prepared: Prepared, noise: npt.NDArray[np.int64], groups: int) -> FloatArray:
     """Power of the particles per unit weight, Σ|X|²/ΣW: their noise in shells without signal.
 
     Parameters
     ----------
     prepared : Prepared
-    optics : ndarray, shape (n,)
-        Group of each particle.
+    noise : ndarray, shape (n,)
+        Noise group of each particle.
+    groups : int
+        How many there are.
 
     Returns
     -------
-    ndarray, shape (n optics, S)
+    ndarray, shape (groups, S)
     """
-    shape = int(optics.max()) + 1, prepared.lattice.last_shell + 1
+    shape = groups, prepared.lattice.last_shell + 1
     starts = np.searchsorted(prepared.lattice.shell, np.arange(shape[1]))
     power, weight = np.zeros(shape), np.zeros(shape)
-    for i, group in enumerate(optics):
+    for i, group in enumerate(noise):
         g = prepared.GE[i]
         power[group] += np.add.reduceat(g.real**2 + g.imag**2, starts, dtype=np.float64)
         weight[group] += np.add.reduceat(prepared.H[i], starts, dtype=np.float64)

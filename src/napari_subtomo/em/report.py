@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) -> list[OwnMap]:
     """Each class's own map; while there is one common class, it stands for all."""
-    spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
+    spectrum = mean_noise(noise, np.bincount(setup.particles.noise, minlength=len(noise)))
 
     def of_class(c: int) -> OwnMap:
         return maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum)
@@ -112,10 +113,8 @@ def describe(
         sigma2=np.stack([m.sigma2 for m in maps]),
         shell_completeness=np.stack([m.completeness for m in maps]),
         orientability=accuracy.orientability,
-        noise=new.noise,
         group_names=setup.group_names,
-        group_counts=np.bincount(setup.tomograms, minlength=len(setup.group_names)),
-        group_scales=tomogram_scales(setup, new.scales),
+        **_groups(setup, new),
         current_resolution=resolution(int(shells.max()), setup),
         current_size=2 * new.last_shell,
         temperature=new.temperature,
@@ -136,6 +135,45 @@ def describe(
         seconds=seconds,
         scales=new.scales[back] if o.particle_scales else None,
     )
+
+
+def of_all(setup: Setup, new: State, classes: Classes) -> Classes:
+    """What an iteration of some particles says, with a row for every particle of the file.
+
+    Parameters
+    ----------
+    setup : Setup
+        Of all particles.
+    new : State
+        Of all particles, after the iteration.
+    classes : Classes
+        Of the iteration's particles.
+    """
+    back = np.argsort(setup.order)
+    log_likelihood, log_evidence, pmax, significant = new.figures[back].T
+    return replace(
+        classes,
+        **_groups(setup, new),
+        angles=new.orientations[back],
+        origins=-new.offsets[back] * setup.pixel_size,
+        class_numbers=new.labels[back],
+        log_likelihoods=log_likelihood,
+        log_evidence=log_evidence,
+        pmax=pmax,
+        n_significant=significant.astype(np.int64),
+        scales=new.scales[back] if setup.options.particle_scales else None,
+    )
+
+
+def _groups(setup: Setup, state: State) -> dict[str, Any]:
+    """Noise, scales and sizes of optics groups and tomograms, as fields of `Classes`."""
+    counts, tomograms = np.bincount(setup.particles.noise, minlength=len(state.noise)), len(setup.group_names)
+    return {
+        "noise": setup.noise_groups.of_optics(state.noise, counts),
+        "tomogram_noise": setup.noise_groups.of_tomograms(state.noise, counts, tomograms),
+        "group_counts": np.bincount(setup.tomograms, minlength=tomograms),
+        "group_scales": tomogram_scales(setup, state.scales),
+    }
 
 
 def sampling(setup: Setup, state: State, step: EStep) -> Sampling:
@@ -207,10 +245,8 @@ def describe_start(setup: Setup, state: State) -> Classes:
         sigma2=zeros,
         shell_completeness=zeros,
         orientability=zeros,
-        noise=state.noise,
         group_names=setup.group_names,
-        group_counts=np.bincount(setup.tomograms, minlength=len(setup.group_names)),
-        group_scales=tomogram_scales(setup, state.scales),
+        **_groups(setup, state),
         current_resolution=float(o.initial_lowpass),
         current_size=2 * state.last_shell,
         temperature=state.temperature,

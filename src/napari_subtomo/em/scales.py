@@ -33,7 +33,7 @@ def next_scales(setup: Setup, shells: ShellSums, state: State, maximiser: Maximi
         return group_scales(cross.sum(1), power.sum(1)) if len(state.scales) > 1 else state.scales
     if not np.any(power > 0):
         return state.scales
-    noise = state.noise[setup.particles.optics][:, strong] * state.temperature
+    noise = state.noise[setup.particles.noise][:, strong] * state.temperature
     tomograms, count = setup.tomograms, len(setup.group_names)
     added = [np.stack([np.bincount(tomograms, column, count) for column in sums_.T], 1).sum(1) for sums_ in (cross, power)]
     centre = group_scales(added[0], added[1]) if count > 1 else np.ones(1)

@@ -53,8 +53,8 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
         g, h = g * scale, h * scale**2
     if setup.focus is not None:
         g = focused_data(g, h, lattice, setup.focus)
-    optics, shell = setup.particles.optics[kept], lattice.shell[:voxels]
-    noise = state.noise.astype(np.float32)[optics][:, shell]
+    group, shell = setup.particles.noise[kept], lattice.shell[:voxels]
+    noise = state.noise.astype(np.float32)[group][:, shell]
     restarts = o.restarts if o.classes > 1 else 1
     gamma, agreement = cluster(g, h, lattice, noise, state.temperature, o.classes, o.regularisation, restarts, o.seed, o.threads, reporter)
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
@@ -64,7 +64,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
             f"Starts of the clustering agree little (adjusted Rand index {agreement:.2f}): "
             f"the data may not hold {o.classes} distinct classes."
         )
-    sigma2 = mean_noise(state.noise, np.bincount(optics, minlength=len(state.noise)))[shell]
+    sigma2 = mean_noise(state.noise, np.bincount(group, minlength=len(state.noise)))[shell]
     fold, folds = setup.particles.fold[kept], setup.folds
     n = lattice.n
     maps = np.empty((folds, o.classes, n, n, n), np.float32)

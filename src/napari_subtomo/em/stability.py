@@ -18,10 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.engine import Setup, initial_state, labels_by, one_iteration
-from napari_subtomo.em.expectation import Particles
-from napari_subtomo.em.frames import Held
-from napari_subtomo.em.prepare import Prepared, Statistics3D
 from napari_subtomo.em.state import State
+from napari_subtomo.em.subsets import setup_of, state_of
 from napari_subtomo.io.atomic import atomic_path
 from napari_subtomo.progress import Reporter
 
@@ -82,30 +80,11 @@ class _Quiet:
 
 def part_of(setup: Setup, rows: IntArray, seed: int) -> Setup:
     """The setup of some of the particles, with folds and random numbers of its own."""
-    p, chosen = setup.prepared, setup.particles
-    g = p.G[rows]
     folds = min(setup.options.folds, len(rows))
     fold = np.empty(len(rows), np.int64)
     fold[np.random.default_rng([seed, 2]).permutation(len(rows))] = np.arange(len(rows)) % folds
-
-    def load(i: int) -> Statistics3D:
-        return setup.load(int(rows[i]))
-
-    return replace(
-        setup,
-        options=setup.options.model_copy(update={"seed": seed}),
-        prepared=Prepared(p.lattice, g, g if p.GE is p.G else p.GE[rows], p.H[rows]),
-        load=load,
-        particles=Particles(chosen.optics[rows], chosen.group[rows], fold),
-        order=setup.order[rows],
-        frames=setup.frames[rows],
-        centres=setup.centres[rows],
-        held=Held(setup.held.frames[rows], setup.held.centres[rows]),
-        input_orientations=setup.input_orientations[rows],
-        input_offsets=setup.input_offsets[rows],
-        tomograms=setup.tomograms[rows],
-        priors=None if setup.priors is None else setup.priors.of(rows),
-    )
+    part = setup_of(setup, rows, copied=True)  # a half is turned into frames of its own
+    return replace(part, options=setup.options.model_copy(update={"seed": seed}), particles=replace(part.particles, fold=fold))
 
 
 def last_common(setup: Setup) -> int:
@@ -135,20 +114,13 @@ def judge(setup: Setup, start: State, repeat: int, reporter: Reporter) -> tuple[
     labels = np.zeros(n, np.int64)
     for h in (0, 1):
         mine, other = np.flatnonzero(half == h), np.flatnonzero(half != h)
-        part, state = part_of(setup, mine, seed), _of(start, mine)
+        part, state = part_of(setup, mine, seed), state_of(setup, start, mine)
         while state.iteration < last:
             state, _ = one_iteration(part, state, quiet)
             reporter.check()
         del part  # its copy of the particles makes room for that of the others
-        labels[other] = labels_by(part_of(setup, other, seed), state, _of(start, other), quiet)
+        labels[other] = labels_by(part_of(setup, other, seed), state, state_of(setup, start, other), quiet)
     return half, labels
-
-
-def _of(state: State, rows: IntArray) -> State:
-    """The state of some of the particles."""
-    names = ["orientations", "offsets", "labels", *(("frames", "centres") if len(state.frames) else ())]
-    some: dict[str, Any] = {name: getattr(state, name)[rows] for name in names}
-    return replace(state, **some, recent=np.zeros((0, 0), np.int64))
 
 
 def repeated(setup: Setup, start: State | None, path: Path, reporter: Reporter) -> Judgements:

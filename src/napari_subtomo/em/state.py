@@ -25,7 +25,7 @@ class State:
     maps : ndarray, shape (folds, classes, box, box, box), float32
         References of the next E-step, masked.
     map_noise : ndarray, shape (classes, S)
-    noise : ndarray, shape (n optics groups, S)
+    noise : ndarray, shape (n noise groups, S)
     temperature : float
     scales : ndarray, shape (n groups,)
     log_fractions : ndarray, shape (classes + 1,)
@@ -56,6 +56,9 @@ class State:
         Of length 0: the input poses, or all orientations.
     frame_step : float
         Angular step at which these poses were found, degrees; 0 without them.
+    figures : ndarray, shape (n, 4)
+        Of each particle's last comparison, while iterations take some of the particles: log likelihood, log evidence, largest posterior,
+        significant poses. Else of length 0.
     """
 
     iteration: int
@@ -79,6 +82,7 @@ class State:
     frames: FloatArray = field(default_factory=lambda: np.zeros((0, 3, 3)))
     centres: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
     frame_step: float = 0.0
+    figures: FloatArray = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 def write_state(path: Path, state: State) -> None:

@@ -17,7 +17,7 @@ class ShellSums:
 
     Attributes
     ----------
-    residual, weight : ndarray, shape (n optics groups, S)
+    residual, weight : ndarray, shape (n noise groups, S)
         |X - W A|² at the best pose, and W.
     cross, power : ndarray, shape (n scale groups, S)
         Re(X A*) and W |A|² at the best pose of particles that are not empty: the scale of a group is their ratio.
@@ -35,10 +35,10 @@ class ShellSums:
     offset_weight: float = 0.0
 
     @classmethod
-    def zero(cls, n_optics: int, n_groups: int, n_shells: int) -> ShellSums:
+    def zero(cls, n_noise: int, n_groups: int, n_shells: int) -> ShellSums:
         """Sums over no particle."""
-        optics, groups = (n_optics, n_shells), (n_groups, n_shells)
-        return cls(np.zeros(optics), np.zeros(optics), np.zeros(groups), np.zeros(groups))
+        noise, groups = (n_noise, n_shells), (n_groups, n_shells)
+        return cls(np.zeros(noise), np.zeros(noise), np.zeros(groups), np.zeros(groups))
 
     def __add__(self, other: ShellSums) -> ShellSums:
         """Sums over both."""

@@ -1,7 +1,7 @@
 """An iteration at stored poses: E-step, sums of the maps and residuals in one pass over the particles, as matrix products alone.
 
 With a single pose each particle lies on the lattice of the reference, so nothing is turned, shifted or interpolated. For the particles of
-one fold and optics group, with V voxels and C classes,
+one fold and noise group, with V voxels and C classes,
 
     log-likelihoods   [particles × 2V] @ [2V × C]  −  [particles × V] @ [V × C]       data with references, weights with their power
     sums of the maps  [C × particles] @ [particles × 2V],  [C × particles] @ [particles × V]
@@ -98,12 +98,12 @@ class _Fold:
         n_shells, made, classes = lattice.last_shell + 1, lattice.prefix(last_shell), len(references)
         power = references.real**2 + references.imag**2
         to_shells = xp.asarray(np.eye(n_shells, dtype=np.float32)[lattice.shell])
-        relative = xp.asarray(relative_weight(step)[:, lattice.shell[:made]].astype(np.float32))
+        relative = relative_weight(step).astype(np.float32)
         data, weight = xp.zeros((classes, made), xp.complex64), xp.zeros((classes, made), xp.float32)
         total = ShellSums.zero(len(model.noise), len(model.scales), n_shells)
         scores = []
-        for optics in np.unique(step.particles.optics[step.particles.fold == fold]):
-            members = np.flatnonzero((step.particles.fold == fold) & (step.particles.optics == optics))
+        for noise in np.unique(step.particles.noise[step.particles.fold == fold]):
+            members = np.flatnonzero((step.particles.fold == fold) & (step.particles.noise == noise))
             members = members[np.argsort(step.particles.group[members], kind="stable")]  # few tomograms in a block
             products = _Products.of(step, int(members[0]), references, power)
             by_class, by_weight = xp.zeros_like(data), xp.zeros_like(weight)
@@ -118,8 +118,9 @@ class _Fold:
                 total = total + _shell_sums(step, block, ids, found, references, power, to_shells)
                 scores.append((ids, log))
                 reporter.advance(len(ids))
-            data += by_class * relative[optics]
-            weight += by_weight * relative[optics]
+            factor = xp.asarray(relative[noise][lattice.shell[:made]])
+            data += by_class * factor
+            weight += by_weight * factor
         return cls(scores, to_host(data), to_host(weight), total)
 
 
@@ -140,7 +141,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Products:
-    """References of a fold, whitened for an optics group: 2A/(κσ²) and (|A|² − its own noise)/(κσ²), both (V, classes) transposed."""
+    """References of a fold, whitened for a noise group: 2A/(κσ²) and (|A|² − its own noise)/(κσ²), both (V, classes) transposed."""
 
     cross: Any
     energy: Any
@@ -220,9 +221,9 @@ def _note(step: EStep, results: ParticleResults, ids: IntArray, log: FloatArray)
 
 
 def _shell_sums(step: EStep, block: _Block, ids: IntArray, found: Posterior, references: Any, power: Any, to_shells: Any) -> ShellSums:
-    """Sums per shell of a block of one optics group at the best class of each particle, the parts of |X − sWA|² summed apart."""
+    """Sums per shell of a block of one noise group at the best class of each particle, the parts of |X − sWA|² summed apart."""
     xp, voxels = namespace(references), step.voxels
-    n_optics, n_groups, n_shells = len(step.model.noise), len(step.model.scales), to_shells.shape[1]
+    n_noise, n_groups, n_shells = len(step.model.noise), len(step.model.scales), to_shells.shape[1]
     empty = found.posterior[:, -1] > 0.5
     group, klass = step.particles.group[ids], found.posterior[:, :-1].argmax(1)
     cells, cell = np.unique(np.stack([group, klass])[:, ~empty], axis=1, return_inverse=True)
@@ -248,10 +249,10 @@ def _shell_sums(step: EStep, block: _Block, ids: IntArray, found: Posterior, ref
     scale = step.model.scales[cells[0]][:, None]
     residual += (-2 * scale * along(of_cells(h * data)) + scale**2 * per_shell((member_ @ (h * h)) * energy)).sum(0)
     cross, strength = along(of_cells(xp.ascontiguousarray(data))), per_shell((member_ @ h) * energy)
-    sums = ShellSums.zero(n_optics, n_groups, n_shells)
-    optics = step.particles.optics[ids[0]]
-    sums.residual[optics] = residual
-    sums.weight[optics] = per_shell(h.sum(0))
+    sums = ShellSums.zero(n_noise, n_groups, n_shells)
+    noise = step.particles.noise[ids[0]]
+    sums.residual[noise] = residual
+    sums.weight[noise] = per_shell(h.sum(0))
     np.add.at(sums.cross, cells[0], cross)
     np.add.at(sums.power, cells[0], strength)
     there = ids[~empty]

@@ -35,6 +35,31 @@ class Rows(Protocol):
         """Arrays in memory."""
 
 
+class SomeRows:
+    """Some rows of others, in an order of their own, without a copy: what is asked for is read from those.
+
+    Parameters
+    ----------
+    rows : Rows, shape (n, V)
+    which : ndarray, shape (m,)
+        Row of each row here.
+    """
+
+    def __init__(self, rows: Rows, which: npt.NDArray[np.int64]) -> None:
+        self._rows, self._which = rows, which
+        self.shape = (len(which), *rows.shape[1:])
+
+    def __len__(self) -> int:
+        """m."""
+        return len(self._which)
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """As of an array of shape (m, V)."""
+        if isinstance(key, tuple):
+            return self._rows[(self._which[key[0]], *key[1:])]
+        return self._rows[self._which[key]]
+
+
 class StreamedRows:
     """Rows (n, V) of complex64 or float32 kept as float16 in a file, each shell of each row with a scale of its own.
 

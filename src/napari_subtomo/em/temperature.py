@@ -30,7 +30,7 @@ def noise_temperature(
     ----------
     prepared : Prepared
     particles : Particles
-    noise : ndarray, shape (n optics groups, S)
+    noise : ndarray, shape (n noise groups, S)
         σ² per unit weight.
     envelope : ndarray, shape (n, n, n)
         Where templates have density, e.g. the reference's magnitude.
@@ -56,7 +56,7 @@ def noise_temperature(
     some = rng.permutation(len(prepared))[:MOST_PARTICLES]
     found = expected = 0.0
     for i in some:
-        whitening = (1.0 / noise[particles.optics[i]][shell]).astype(np.float32)
+        whitening = (1.0 / noise[particles.noise[i]][shell]).astype(np.float32)
         data = prepared.GE[i, start:]
         projection = templates.real @ (2 * whitening * data.real) + templates.imag @ (2 * whitening * data.imag)
         found += float((projection.astype(np.float64) ** 2).sum())

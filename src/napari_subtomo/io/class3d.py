@@ -154,6 +154,7 @@ def _optimiser(
         r.CURRENT_ITERATION: it,
         r.NUMBER_OF_ITERATIONS: classes.n_iterations,
         r.RANDOM_SEED: options.seed,
+        r.DO_FAST_SUBSETS: flag[options.fast_subsets],
         r.PARTICLE_DIAMETER: options.mask_diameter,
         r.DO_ZERO_MASK: flag[options.mask_particles],
         r.SOLVENT_MASK_NAME: "None" if options.solvent_mask is None else project.name(options.solvent_mask.absolute()),

@@ -23,7 +23,8 @@ def model_blocks(classes: Classes, map_names: Sequence[str], options: ClassifyOp
     """The tables of a model file.
 
     RELION's transforms carry 1/n³ and its powers are per real or imaginary part: powers here are divided by 2 n⁶. Its noise is that of
-    the images; ours is per unit weight (`σ²` of the data premultiplied by the CTF, divided by Σ CTF²).
+    the images; ours is per unit weight (`σ²` of the data premultiplied by the CTF, divided by Σ CTF²). Spectra of tomograms are in tables
+    that RELION up to 3.1 had for its groups and RELION 5 does not look for; its own tables hold those of optics groups always.
 
     Parameters
     ----------
@@ -50,13 +51,14 @@ def model_blocks(classes: Classes, map_names: Sequence[str], options: ClassifyOp
         StarBlock.loop(r.MODEL_PDF_ORIENT_CLASS.format(number), {r.ORIENTATION_DISTRIBUTION: shares})
         for number, shares in enumerate(orientation_distribution(classes), start=1)
     ]
-    spectra, noise = _spectra(classes)
+    spectra, noise, by_tomogram = _spectra(classes)
     return [
         _general(classes, options),
         StarBlock.loop(r.MODEL_CLASSES, columns),
         *spectra,
         StarBlock.loop(r.MODEL_GROUPS, groups),
         *noise,
+        *by_tomogram,
         *orientations,
     ]
 
@@ -96,8 +98,8 @@ def _general(classes: Classes, options: ClassifyOptions) -> StarBlock:
     return StarBlock.list(r.MODEL_GENERAL, values)
 
 
-def _spectra(classes: Classes) -> tuple[list[StarBlock], list[StarBlock]]:
-    """Spectra of the classes and of the noise, up to Nyquist; zero where nothing was computed."""
+def _spectra(classes: Classes) -> tuple[list[StarBlock], list[StarBlock], list[StarBlock]]:
+    """Spectra of the classes, of the noise of optics groups and of tomograms, up to Nyquist; zero where nothing was computed."""
     n = classes.maps.shape[1]
     scale = 0.5 / float(n) ** 6
     shells = np.arange(n // 2 + 1)
@@ -120,11 +122,12 @@ def _spectra(classes: Classes) -> tuple[list[StarBlock], list[StarBlock]]:
         }
         return StarBlock.loop(r.MODEL_CLASS.format(c + 1), spectra)
 
-    def of_group(group: int) -> StarBlock:
-        columns = {r.SPECTRAL_INDEX: shells, r.RESOLUTION: frequency, r.SIGMA2_NOISE: full(classes.noise[group]) * scale}
-        return StarBlock.loop(r.MODEL_OPTICS_GROUP.format(group + 1), columns)
+    def of_groups(name: str, spectra: FloatArray) -> list[StarBlock]:
+        columns = [{r.SPECTRAL_INDEX: shells, r.RESOLUTION: frequency, r.SIGMA2_NOISE: full(noise) * scale} for noise in spectra]
+        return [StarBlock.loop(name.format(number), of_one) for number, of_one in enumerate(columns, start=1)]
 
-    return [of_class(c) for c in range(classes.n_classes)], [of_group(group) for group in range(len(classes.noise))]
+    by_tomogram = [] if classes.tomogram_noise is None else of_groups(r.MODEL_GROUP, classes.tomogram_noise)
+    return [of_class(c) for c in range(classes.n_classes)], of_groups(r.MODEL_OPTICS_GROUP, classes.noise), by_tomogram
 
 
 def coarse_order(step: float) -> int:

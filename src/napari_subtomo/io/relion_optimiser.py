@@ -32,7 +32,7 @@ OPTIMISER_SETTINGS: dict[str, str] = {
     "rlnLowresLimitExpectation": "-1.00000",
     "rlnIncrementImageSize": "10",
     "rlnDoMapEstimation": "1",
-    "rlnDoFastSubsetOptimisation": "0",
+    r.DO_FAST_SUBSETS: "0",
     "rlnDoExternalReconstruct": "0",
     "rlnDoBlush": "0",
     "rlnBlushNoSpectralTrailing": "0",

@@ -26,14 +26,15 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     threads = shared_by(options.threads, facts.cores, n)
     prepare = n * _resample(box, voxels, rates, 3 if options.mask_particles else 2) / threads
     seconds = 2.0 + prepare + min(n, 2000) * 4e-7 * voxels + n * 5e-8 * voxels
-    each_takes = [_seconds(step, n, box, options, facts, rates, gpu) for step in steps]
+    each_takes = [_seconds(step, box, options, facts, rates, gpu) for step in steps]
     clusters = options.classes > 1 and options.start == "leave-one-out"
     clustering = 0.0
     if clusters:
-        last = steps[min(options.consensus_iterations, len(steps) - 1)]
-        clustering = n * _resample(box, last.voxels, rates, 2) / threads
+        first = min(options.consensus_iterations, len(steps) - 1)
+        last, some = steps[first], steps[max(first - 1, 0)].particles
+        clustering = some * _resample(box, last.voxels, rates, 2) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
-        clustering += options.restarts * options.classes * n * last.voxels * _ROUNDS * 5e-9 / starts
+        clustering += options.restarts * options.classes * some * last.voxels * _ROUNDS * 5e-9 / starts
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -42,7 +43,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     streamed = streams(options, memory, facts.free_memory)
     if streamed:
         memory = needs(options, n, box, pixel, True, facts.last_resolution)
-        seconds += n * voxels * 1.5e-7 + sum(n * (12 * step.voxels + 6 * voxels) * 1.5e-9 for step in steps)
+        seconds += n * voxels * 1.5e-7 + sum(step.particles * (12 * step.voxels + 6 * voxels) * 1.5e-9 for step in steps)
     classes = options.classes + int(options.empty_class)
     each = classes * (4 * box**3 + 1024) + n * 500 + classes * box * 60 + 20_000
     states = 4 * box**3 * (steps[0].folds + sum(step.references for step in steps))  # and that of iteration 0
@@ -57,10 +58,10 @@ def _resample(box: int, voxels: float, rates: Rates, volumes: int) -> float:
     return transforms + voxels * (rates.points + volumes * rates.values) + 2e-3
 
 
-def _seconds(step: Iteration, n: int, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
+def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
     """One iteration: references turned, matrix products, sums turned back and insertion, maps."""
     by_fold = shared_by(options.threads, facts.cores, step.folds)
-    nodes = step.nodes
+    n, nodes = step.particles, step.nodes
     transforms = 3 * step.references * rates.transform * 2 * nodes
     if not options.align:  # one pass of products, measured
         return (

@@ -23,6 +23,9 @@ RELION: Mapping[str, Any] = {
 }
 
 
+LEAST_OF_SUBSETS = 20  # iterations with fast subsets, as RELION asks for
+
+
 class EMOptions(SubtomogramInputOptions):
     """What every EM job needs: reference, masks, CTF, sampling, compute."""
 
@@ -189,6 +192,13 @@ class ClassifyOptions(EMOptions):
         1, "Number of classes, the empty class not counted.", title="Number of classes", group="Optimisation", ge=1, le=50
     )
     iterations: int = option(25, "Number of iterations.", title="Number of iterations", group="Optimisation", ge=1)
+    fast_subsets: bool = option(
+        False,
+        "Only a random part of the particles takes part in each of the first 15 iterations: 1500 a class up to the fifth, 4500 up to the "
+        "tenth, then the larger of 4500 a class and 30 %; at least 20 iterations.",
+        title="Use fast subsets (for large data sets)?",
+        group="Optimisation",
+    )
     stop_when_converged: bool = option(
         True,
         "Stop before the last iteration when changes of classes, orientations and offsets get no smaller and the resolution does not grow.",
@@ -258,6 +268,13 @@ class ClassifyOptions(EMOptions):
         unit="Å",
         group="Advanced",
     )
+    noise_by: Literal["optics-group", "tomogram"] = option(
+        "optics-group",
+        "What has a noise spectrum of its own: each optics group (RELION 5's way), or each tomogram, drawn to that of its optics group "
+        "where its particles are few.",
+        title="Noise spectra by",
+        group="Advanced",
+    )
     particle_scales: bool = option(
         False, "Fit a grey scale for each particle, drawn to that of its tomogram.", title="Scale of each particle?", group="Advanced"
     )
@@ -283,6 +300,16 @@ class ClassifyOptions(EMOptions):
             raise ValueError(
                 "expected a local search with alignment to relax a symmetry, found none; give --local-range, 0 for the mates alone "
                 "(a search over all orientations finds the mates anyway)"
+            )
+        if self.fast_subsets and self.iterations < LEAST_OF_SUBSETS:
+            raise ValueError(
+                f"expected at least {LEAST_OF_SUBSETS} iterations with fast subsets, found {self.iterations}: all particles take part "
+                "from the sixteenth on; use more iterations, or all particles in each"
+            )
+        if self.fast_subsets and self.repeats > 1:
+            raise ValueError(
+                "expected all particles in every iteration for repeats, found fast subsets: halves begin from the poses of all particles; "
+                "use one or the other"
             )
         if self.repeats > 1 and self.align and self.local_range < 0 and (self.start == "random" or self.classes == 1):
             raise ValueError(
