@@ -5,8 +5,9 @@
 
 A word is a variant: its name, and after the colon options of `classify` with commas between them. A sample: 80 particles of two species
 that differ in one domain, and 16 empty places, box 24, missing wedges of ±60° in two directions, orientations 8° and offsets 1 px off.
-Index: adjusted Rand index between the two species among particles, and of all three kinds. Results, with every iteration's figures, go to
-benchmarks/options.json under the sample's and the variant's name.
+`--tomograms 9 --noise 0.4` takes nine tomograms (an odd number, so that each holds both species) whose noise power differs by a
+log-normal factor of that spread. Index: adjusted Rand index between the two species among particles, and of all three kinds. Results,
+with every iteration's figures, go to benchmarks/options.json under the sample's and the variant's name.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--snr", type=float, default=0.1)
     parser.add_argument("--domain", type=float, default=1.2, help="weight of the domain that tells the species apart")
     parser.add_argument("--spread", type=float, default=0.0, help="standard deviation of the log of the particles' scales")
+    parser.add_argument("--tomograms", type=int, default=2)
+    parser.add_argument("--noise", type=float, default=0.0, help="standard deviation of the log of the tomograms' noise power")
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--empty", type=int, default=16)
     parser.add_argument("--iterations", type=int, default=12)
@@ -57,6 +60,8 @@ def main(words: list[str] | None = None) -> int:
     sample = (
         f"snr {asked.snr:g}, domain {asked.domain:g}, spread {asked.spread:g}, {asked.count} + {asked.empty}, {asked.iterations} iterations"
     )
+    if asked.tomograms != 2 or asked.noise:
+        sample += f", {asked.tomograms} tomograms, noise {asked.noise:g}"
     kept = json.loads(asked.json.read_text()) if asked.json.is_file() else {}
     for seed in range(asked.seeds[0], asked.seeds[1] + 1):
         for word in asked.variants:
@@ -89,9 +94,9 @@ def variant(word: str) -> tuple[str, dict[str, Any]]:
 
 def run(asked: argparse.Namespace, seed: int, options: dict[str, Any]) -> list[dict[str, float]]:
     """Figures of every iteration of one run."""
-    world = em_world.simulate(
-        n=24, count=asked.count, empty=asked.empty, snr=asked.snr, species=2, error=8.0, seed=seed, domain=asked.domain, spread=asked.spread
-    )
+    wedges = tuple(60.0 * t for t in range(asked.tomograms))
+    shape = {"n": 24, "count": asked.count, "empty": asked.empty, "species": 2, "domain": asked.domain, "wedges": wedges}
+    world = em_world.simulate(**shape, snr=asked.snr, error=8.0, seed=seed, spread=asked.spread, noise=asked.noise)
     setup = em_world.setup(world, **{**SHARED, "iterations": asked.iterations, "threads": asked.threads, "seed": seed, **options})
     there, found, labels = world.labels > 0, [], []
     for state, classes in iterate(setup, initial_state(setup), Silent()):

@@ -121,3 +121,10 @@ def test_every_option_has_help_and_no_flag_is_taken_twice(name: str) -> None:
     for field, info in model.model_fields.items():
         assert info.description, f"{name}: {field} has no help"
     assert job_parser(JOBS[name]).format_usage()
+
+
+def test_options_of_large_sets_and_of_noise_are_flags_of_classify() -> None:
+    words = shlex.split("--reference a.mrc --mask-diameter 200 --fast-subsets --noise-by tomogram")
+    values, _ = parse(job_parser(get_job("classify")), [*words, "--particles", "p.star"])
+    options = validated(get_job("classify").model, values)
+    assert (options.fast_subsets, options.noise_by, options.iterations) == (True, "tomogram", 25)

@@ -34,7 +34,7 @@ class Exact:
 
     def __init__(self, made, poses, classes, temperature, stored=False, **options):
         setup = world.setup(made, classes=classes, folds=1, mask_particles=False, noise_temperature=temperature, **options)
-        particles = replace(setup.particles, optics=np.arange(len(setup.prepared)) % 2)
+        particles = replace(setup.particles, noise=np.arange(len(setup.prepared)) % 2)
         self.setup = replace(setup, particles=particles, maximiser=replace(setup.maximiser, mask=np.ones_like(setup.maximiser.mask)))
         state = initial_state(self.setup)
         assert state.temperature == temperature

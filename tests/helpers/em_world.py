@@ -70,8 +70,13 @@ class World:
     n: int
 
 
-def simulate(n=24, count=40, snr=0.5, species=2, empty=0, error=6.0, offset=1.0, seed=1, wedges=(0.0, 60.0), domain=0.9, spread=0.0):
-    """Premultiplied particles X = W·A(RᵀK)·phase + noise with variance σ²W, white σ²; `spread` of the log of the particles' scales."""
+def simulate(
+    n=24, count=40, snr=0.5, species=2, empty=0, error=6.0, offset=1.0, seed=1, wedges=(0.0, 60.0), domain=0.9, spread=0.0, noise=0.0
+):
+    """Premultiplied particles X = W·A(RᵀK)·phase + noise with variance σ²W, white σ².
+
+    `spread` is that of the log of the particles' scales, `noise` that of the log of σ² from tomogram to tomogram.
+    """
     rng = np.random.default_rng([seed, 1])
     base = density(n)
     kinds = [base if s == 0 else np.vstack([base, [[n * 0.16, -n * 0.1 * (s - 1), n * 0.12, n * 0.05, domain]]]) for s in range(species)]
@@ -85,11 +90,12 @@ def simulate(n=24, count=40, snr=0.5, species=2, empty=0, error=6.0, offset=1.0,
     sigma = np.sqrt(power / snr)
     scales = np.exp(np.random.default_rng([seed, 8]).normal(size=total) * spread)
     particles, tomogram = [], np.arange(total) % len(wedges)
+    sigma = sigma * np.exp(0.5 * noise * np.random.default_rng([seed, 9]).normal(size=len(wedges)))
     for i in range(total):
         weights = wedge(n, wedges[tomogram[i]])
         clean = np.zeros((n, n, n)) if labels[i] == 0 else scales[i] * render(kinds[labels[i] - 1], n, orientations[i], offsets[i])
-        noise = centred_fft(rng.standard_normal((n, n, n)) * sigma)
-        transform = weights * centred_fft(clean) + np.sqrt(weights) * noise
+        white = centred_fft(rng.standard_normal((n, n, n)) * sigma[tomogram[i]])
+        transform = weights * centred_fft(clean) + np.sqrt(weights) * white
         half = full_to_half(transform)
         data = np.fft.fftshift(np.fft.irfftn(half, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
         particles.append(Particle(data, full_to_half(weights), full_to_half((weights > 0).astype(np.float32))))

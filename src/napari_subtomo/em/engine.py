@@ -19,7 +19,7 @@ from napari_subtomo.em.frames import Held, in_frames, next_frames, searches_ever
 from napari_subtomo.em.global_search import search_everywhere
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
-from napari_subtomo.em.noise import NoiseGroups, next_noise
+from napari_subtomo.em.noise import NoiseGroups, first_noise, next_noise
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.priors import AnglePriors, RotationPrior
@@ -151,7 +151,7 @@ class Setup:
 def initial_state(setup: Setup) -> State:
     """The state before iteration 1: given references, noise from the power of the particles, equal fractions."""
     o, lattice = setup.options, setup.lattice
-    n_groups, noise = max(int(setup.particles.group.max()) + 1, len(setup.group_names)), setup.power
+    n_groups, noise = max(int(setup.particles.group.max()) + 1, len(setup.group_names)), first_noise(setup)
     temperature = o.noise_temperature
     if temperature <= 0:
         envelope = np.abs(setup.references).mean(0)

@@ -325,7 +325,6 @@ def assemble(
     grid = PaddedGrid(box, 1, exact=True) if one_orientation else PaddedGrid(box)
     groups = noise_groups or NoiseGroups.of(options.noise_by, labels.optics, labels.tomogram)
     noise = groups.index(labels.optics, labels.tomogram)
-    power = particle_power(prepared, noise, len(groups))
     return Setup(
         options=options,
         prepared=prepared,
@@ -338,7 +337,7 @@ def assemble(
         centres=offsets,
         particle_mask=particle_mask,
         held=Held(frames, offsets),
-        power=groups.drawn(power, np.bincount(noise, minlength=len(groups)), lattice.counts),
+        power=particle_power(prepared, noise, len(groups)),
         noise_groups=groups,
         references=references,
         maximiser=Maximiser(grid, mask, lattice.last_shell, lattice.last_shell + 1, share),

@@ -75,17 +75,16 @@ class NoiseGroups:
         for o in range(len(means)):
             members = np.flatnonzero(self.optics == o)
             share = counts[members] if counts[members].any() else np.ones(len(members))
-            means[o] = share @ noise[members] / share.sum()
+            means[o] = (share / share.sum()) @ noise[members]
         return means
 
     def of_tomograms(self, noise: FloatArray, counts: IntArray, tomograms: int) -> FloatArray | None:
         """Spectra of so many tomograms, shape (tomograms, S), zero of those without particles; None where they have none of their own."""
         if not self.by_tomogram:
             return None
-        total, number = np.zeros((tomograms, noise.shape[1])), np.zeros(tomograms)
-        np.add.at(total, self.tomogram, noise * counts[:, None])
-        np.add.at(number, self.tomogram, counts)
-        spectra: FloatArray = total / np.maximum(number, 1)[:, None]
+        share = counts / np.maximum(np.bincount(self.tomogram, counts, tomograms), 1)[self.tomogram]
+        spectra = np.zeros((tomograms, noise.shape[1]))
+        np.add.at(spectra, self.tomogram, noise * share[:, None])
         return spectra
 
     def drawn(self, noise: FloatArray, counts: IntArray, voxels: IntArray) -> FloatArray:
@@ -101,12 +100,20 @@ class NoiseGroups:
         voxels : ndarray, shape (S,)
             Of each shell.
         """
+        if not self.by_tomogram:
+            return noise
         alone = np.bincount(self.optics)[self.optics] == 1
         own = counts[:, None] * voxels[None].astype(np.float64)
         drawn = (own * noise + PRIOR_VOXELS * self.of_optics(noise, counts)[self.optics]) / (own + PRIOR_VOXELS)
         kept = alone | (counts == 0)
         spectra: FloatArray = np.where(kept[:, None], noise, drawn)
         return spectra
+
+
+def first_noise(setup: Setup) -> FloatArray:
+    """Noise of the first iteration by group, shape (g, S): the particles' power."""
+    counts = np.bincount(setup.particles.noise, minlength=len(setup.power))
+    return setup.noise_groups.drawn(setup.power, counts, setup.lattice.counts)
 
 
 def next_noise(setup: Setup, shells: ShellSums) -> FloatArray:

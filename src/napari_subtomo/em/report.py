@@ -122,9 +122,7 @@ def describe(
         log_likelihood=float(results.log_likelihood.sum()),
         average_pmax=float(results.pmax.mean()) if n else 0.0,
         sampling=sampling(setup, state, step),
-        angles=new.orientations[back],
-        origins=-new.offsets[back] * setup.pixel_size,
-        class_numbers=new.labels[back],
+        **_assigned(setup, new),
         log_likelihoods=results.log_likelihood[back],
         log_evidence=results.log_evidence[back],
         pmax=results.pmax[back],
@@ -133,7 +131,6 @@ def describe(
         change_orientations=float(relion_distance(state.orientations, new.orientations, setup.mates).mean()) if n else 0.0,
         change_offsets=float(np.sqrt((moved**2).sum() / max(2 * n, 1)) * setup.pixel_size),
         seconds=seconds,
-        scales=new.scales[back] if o.particle_scales else None,
     )
 
 
@@ -154,15 +151,23 @@ def of_all(setup: Setup, new: State, classes: Classes) -> Classes:
     return replace(
         classes,
         **_groups(setup, new),
-        angles=new.orientations[back],
-        origins=-new.offsets[back] * setup.pixel_size,
-        class_numbers=new.labels[back],
+        **_assigned(setup, new),
         log_likelihoods=log_likelihood,
         log_evidence=log_evidence,
         pmax=pmax,
         n_significant=significant.astype(np.int64),
-        scales=new.scales[back] if setup.options.particle_scales else None,
     )
+
+
+def _assigned(setup: Setup, new: State) -> dict[str, Any]:
+    """Poses, classes and grey scales of particles in the order of the input file, as fields of `Classes`."""
+    back = np.argsort(setup.order)  # engine order -> file order
+    return {
+        "angles": new.orientations[back],
+        "origins": -new.offsets[back] * setup.pixel_size,
+        "class_numbers": new.labels[back],
+        "scales": new.scales[back] if setup.options.particle_scales else None,
+    }
 
 
 def _groups(setup: Setup, state: State) -> dict[str, Any]:
