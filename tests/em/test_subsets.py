@@ -16,7 +16,6 @@ from napari_subtomo.em.plan import iterations
 from napari_subtomo.em.prepare import prepare
 from napari_subtomo.em.start import rand_index
 from napari_subtomo.em.state import State, read_state, write_state
-from napari_subtomo.em.streamed import SomeRows
 from napari_subtomo.em.subsets import chosen, last_of_subsets, setup_of, state_of, subset_size
 from napari_subtomo.errors import OptionError
 from napari_subtomo.io.mrc import read_mrc
@@ -134,17 +133,6 @@ def test_each_particle_has_the_same_chance(sample, few):
     expected, fold = 400 * 12 / 38, np.bincount(setup.particles.fold)
     assert fold.max() - fold.min() <= 1
     assert np.abs(count - expected).max() < 4.5 * np.sqrt(expected)
-
-
-@pytest.mark.parametrize(
-    "key", [3, np.int64(2), np.array([4, 0, 4]), (2, slice(None, 40)), (np.array([3, 1]), slice(5, 9)), (0, np.array([7, 3]))]
-)
-def test_rows_of_a_view_are_those_of_the_whole(key):
-    whole, which = np.arange(9 * 50).reshape(9, 50), np.array([8, 1, 5, 2, 7])
-    view = SomeRows(whole, which)
-    assert len(view) == 5 and view.shape == (5, 50)
-    np.testing.assert_array_equal(view[key], whole[which][key])
-    np.testing.assert_array_equal(SomeRows(view, np.array([4, 0]))[0], whole[7])
 
 
 # --- laws ---------------------------------------------------------------------------------------------------------------------

@@ -80,11 +80,12 @@ class _Quiet:
 
 def part_of(setup: Setup, rows: IntArray, seed: int) -> Setup:
     """The setup of some of the particles, with folds and random numbers of its own."""
-    folds = min(setup.options.folds, len(rows))
+    o = setup.options
+    folds = min(o.folds, len(rows))
     fold = np.empty(len(rows), np.int64)
     fold[np.random.default_rng([seed, 2]).permutation(len(rows))] = np.arange(len(rows)) % folds
-    part = setup_of(setup, rows, copied=True)  # a half is turned into frames of its own
-    return replace(part, options=setup.options.model_copy(update={"seed": seed}), particles=replace(part.particles, fold=fold))
+    part = setup_of(setup, rows, copied=o.align and o.local_range < 0)  # a search of all orientations turns its particles where they are
+    return replace(part, options=o.model_copy(update={"seed": seed}), particles=replace(part.particles, fold=fold))
 
 
 def last_common(setup: Setup) -> int:

@@ -35,31 +35,6 @@ class Rows(Protocol):
         """Arrays in memory."""
 
 
-class SomeRows:
-    """Some rows of others, in an order of their own, without a copy: what is asked for is read from those.
-
-    Parameters
-    ----------
-    rows : Rows, shape (n, V)
-    which : ndarray, shape (m,)
-        Row of each row here.
-    """
-
-    def __init__(self, rows: Rows, which: npt.NDArray[np.int64]) -> None:
-        self._rows, self._which = rows, which
-        self.shape = (len(which), *rows.shape[1:])
-
-    def __len__(self) -> int:
-        """m."""
-        return len(self._which)
-
-    def __getitem__(self, key: Any, /) -> Any:
-        """As of an array of shape (m, V)."""
-        if isinstance(key, tuple):
-            return self._rows[(self._which[key[0]], *key[1:])]
-        return self._rows[self._which[key]]
-
-
 class StreamedRows:
     """Rows (n, V) of complex64 or float32 kept as float16 in a file, each shell of each row with a scale of its own.
 
@@ -144,6 +119,30 @@ class StreamedRows:
                 np.multiply(buffer, self._scales[row][shell][:, None], out=found[place], dtype=np.float32)
         values = found.view(np.complex64)[..., 0] if self._numbers == 2 else found[..., 0]
         return values.reshape((*np.shape(which), stop - start))
+
+
+class ChosenRows:
+    """Some rows of others, in an order of their own; nothing is copied.
+
+    Parameters
+    ----------
+    rows : Rows
+    ids : ndarray of int, shape (m,)
+    """
+
+    def __init__(self, rows: Rows, ids: npt.NDArray[np.int64]) -> None:
+        self._rows, self._ids = rows, ids
+        self.shape = (len(ids), *rows.shape[1:])
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._ids)
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """As of an array of shape (m, V)."""
+        if isinstance(key, tuple):
+            return self._rows[(self._ids[key[0]], *key[1:])]
+        return self._rows[self._ids[key]]
 
 
 def make_rows(folder: Path, names: Sequence[str], count: int, lattice: Lattice) -> list[StreamedRows]:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.expectation import Particles
 from napari_subtomo.em.frames import Held, searches_everywhere
+from napari_subtomo.em.model import Particles
 from napari_subtomo.em.prepare import Prepared, Statistics3D
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults
-from napari_subtomo.em.streamed import SomeRows
 from napari_subtomo.options.classify import ClassifyOptions
 
 if TYPE_CHECKING:
@@ -78,11 +77,10 @@ def chosen(setup: Setup, state: State, iteration: int) -> IntArray | None:
 def setup_of(setup: Setup, rows: IntArray, copied: bool = False) -> Setup:
     """The setup of some of the particles, views of the prepared ones or copies of them."""
     p, which = setup.prepared, setup.particles
-
-    def some(of_all: Any) -> Any:
-        return of_all[rows] if copied else SomeRows(of_all, rows)
-
-    g = some(p.G)
+    prepared = p.some(rows)
+    if copied:
+        g = p.G[rows]
+        prepared = Prepared(p.lattice, g, g if p.GE is p.G else p.GE[rows], p.H[rows])
 
     def load(i: int) -> Statistics3D:
         return setup.load(int(rows[i]))
@@ -90,7 +88,7 @@ def setup_of(setup: Setup, rows: IntArray, copied: bool = False) -> Setup:
     group = np.arange(len(rows)) if setup.options.particle_scales else which.group[rows]
     return replace(
         setup,
-        prepared=Prepared(p.lattice, g, g if p.GE is p.G else some(p.GE), some(p.H)),
+        prepared=prepared,
         load=load,
         particles=Particles(which.noise[rows], group, which.fold[rows]),
         order=setup.order[rows],
