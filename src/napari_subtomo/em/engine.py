@@ -341,10 +341,9 @@ def _next_state(
 ) -> State:
     """Noise, temperature, scales, fractions, references and limits for the next iteration."""
     o = setup.options
-    noise, scales = state.noise, state.scales
+    noise = state.noise
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
         noise = next_noise(setup, shells)
-        scales = next_scales(setup, shells, state, maximiser, sums)
     fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
     if not o.empty_class:
         fractions[-1] = 0
@@ -356,6 +355,7 @@ def _next_state(
     references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
     references = constrained(setup, maximiser, references, sums, spectrum)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
+    scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
     total = np.einsum("nij,nj->ni", setup.frames, step.offsets_px + results.offset)

@@ -254,9 +254,11 @@ def set_up_like(
     )
     poses = particles.angles[order], -particles.origins[order] / setup.pixel_size
     load = _loader(options, opened.read, order)
-    mask, devices = setup.maximiser.mask, setup.devices
-    noise = setup.noise_groups
-    return assemble(options, load, order, poses, labels, setup.references, mask, setup.pixel_size, devices, reporter, noise_groups=noise)
+    mask, noise = setup.maximiser.mask, setup.noise_groups
+    found = assemble(
+        options, load, order, poses, labels, setup.references, mask, setup.pixel_size, setup.devices, reporter, noise_groups=noise
+    )
+    return replace(found, priors=angle_priors(options, particles, order))
 
 
 @dataclass(frozen=True)
