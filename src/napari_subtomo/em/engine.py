@@ -15,6 +15,7 @@ from napari_subtomo.em.assignment import assigned
 from napari_subtomo.em.constraints import composed, constrained
 from napari_subtomo.em.convergence import followed, reason
 from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
+from napari_subtomo.em.external import External, external_references
 from napari_subtomo.em.frames import Held, in_frames, next_frames, searches_everywhere
 from napari_subtomo.em.global_search import search_everywhere
 from napari_subtomo.em.lattice import Lattice
@@ -81,6 +82,8 @@ class Setup:
     relaxed : ndarray, shape (m, 3, 3), optional
         Symmetry mates of orientations that are searched too.
     priors : AnglePriors, optional
+    external : External, optional
+        The outside program that makes the references.
     """
 
     options: ClassifyOptions
@@ -108,6 +111,7 @@ class Setup:
     relaxed: FloatArray | None = field(default=None, repr=False)
     priors: AnglePriors | None = None
     device: str = "cpu"
+    external: External | None = None
 
     @property
     def lattice(self) -> Lattice:
@@ -221,7 +225,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         del found
         release_memory("cpu")
         shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
-    new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
+    new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc, reporter)
     new = next_frames(setup, state, new, step.poses.angular_step)
     reporter.message(_line(new, results))
     release_memory("cpu")
@@ -320,6 +324,7 @@ def _next_state(
     shells: ShellSums,
     maximiser: Maximiser,
     cross_correlation: bool,
+    reporter: Reporter,
 ) -> State:
     """Noise, temperature, scales, fractions, references and limits for the next iteration."""
     o = setup.options
@@ -336,7 +341,11 @@ def _next_state(
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
     spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
-    references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
+    references: References
+    if setup.external is None:
+        references = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
+    else:
+        references = external_references(setup.external, maximiser, sums, spectrum, o, setup.pixel_size, state.iteration + 1, reporter)
     references = constrained(setup, maximiser, references, sums, spectrum)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
