@@ -145,8 +145,8 @@ MUTATIONS = (
     Mutation(
         "weights in the power term",
         "em/expectation.py",
-        "prepared.H[ids, : step.voxels] *",
-        "prepared.H[ids, : step.voxels].mean() *",
+        "h = xp.asarray(prepared.H[ids, : step.voxels]) *",
+        "h = xp.asarray(prepared.H[ids, : step.voxels] * 0 + prepared.H[ids, : step.voxels].mean()) *",
         BRUTE_FORCE,
     ),
     Mutation("factor 2 of the half sphere", "em/expectation.py", "(2 * scale * whitening)", "(scale * whitening)", BRUTE_FORCE),

@@ -201,6 +201,8 @@ def test_blush_is_relions_program_on_the_path(project: Path, world: World, monke
     assert f"+ {blush} Class3D/blush/run_it001_class001" in folder.file("run.out").read_text()
     on_gpu = external_of(options(project, world, blush=True, device="cuda:1"), folder)
     assert on_gpu is not None and on_gpu.words == (str(blush), "--gpu", "1")
+    on_two = external_of(options(project, world, blush=True, device="cuda:0,cuda:2"), folder)
+    assert on_two is not None and on_two.words == (str(blush), "--gpu", "0,2")
 
 
 def test_a_program_that_is_not_there_is_named(project: Path, world: World) -> None:

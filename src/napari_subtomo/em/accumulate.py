@@ -85,9 +85,9 @@ def _map_sums(
                 share, at = xp.asarray(dense), xp.asarray(np.searchsorted(rows, row))
                 scale = np.float32(step.model.scales[step.particles.group[i]])
                 factor = relative[step.particles.optics[i]]
-                shifted = turns[xp.asarray(column)] * xp.asarray(prepared.G[i, :voxels] * (scale * factor))
+                shifted = turns[xp.asarray(column)] * (xp.asarray(prepared.G[i, :voxels]) * xp.asarray(scale * factor))
                 data[at] += (share @ shifted.view(xp.float32)).view(xp.complex64)
-                weight[at] += share.sum(1)[:, None] * xp.asarray(prepared.H[i, :voxels] * (scale**2 * factor))
+                weight[at] += share.sum(1)[:, None] * (xp.asarray(prepared.H[i, :voxels]) * xp.asarray(scale**2 * factor))
             reporter.advance()
         return rows, data, weight
 
@@ -189,7 +189,7 @@ def whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
 def relative_weight(step: EStep) -> FloatArray:
     """Weight of each optics group against the mean noise, by shell; 1 where there is one group. Shape (n optics, S)."""
     noise = step.model.noise
-    return mean_noise(noise, np.bincount(step.particles.optics, minlength=len(noise)))[None] / noise
+    return mean_noise(noise, step.particles.optics_counts(len(noise)))[None] / noise
 
 
 def mean_noise(noise: FloatArray, counts: npt.ArrayLike) -> FloatArray:

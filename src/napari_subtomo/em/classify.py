@@ -85,7 +85,7 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
         reporter.message(f"References are made by {external.command}.")
     reporter.message(
         f"{len(particles)} particles in {len(setup.group_names)} tomograms, box {setup.lattice.n} px of {setup.pixel_size:g} Å, "
-        f"noise temperature {state.temperature:.2f}, on {setup.device}."
+        f"noise temperature {state.temperature:.2f}, on {' and '.join(setup.devices)}."
     )
     classes: Classes | None = None
     # every fold is summed in one thread; a single fold has no threads but those of BLAS

@@ -8,10 +8,11 @@ classes the average as data of weight ρ in them (T = 1000: hardly anything is l
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ from napari_subtomo.io.project import JobFolder
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
+
+if TYPE_CHECKING:
+    from napari_subtomo.em.engine import Setup
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -104,12 +108,12 @@ def external_of(options: ClassifyOptions, folder: JobFolder) -> External | None:
     """
     root = folder.project.root
     if options.blush:
-        gpu = ("--gpu", options.device.partition(":")[2] or "0") if options.device.startswith("cuda") else ()
+        gpus = ",".join(re.findall(r"cuda:(\d+)", options.device))
         missing = (
             f"Expected RELION 5's program {BLUSH} on the path for --blush, found none; install RELION 5 with Blush and add its folder of "
             "programs to PATH, or name another program with --external-reconstruct."
         )
-        words = found_program((BLUSH, *gpu), root, missing)
+        words = found_program((BLUSH, "--gpu", gpus) if gpus else (BLUSH,), root, missing)
     elif options.external_reconstruct.strip():
         given = words_of(options.external_reconstruct)
         missing = (
@@ -120,6 +124,14 @@ def external_of(options: ClassifyOptions, folder: JobFolder) -> External | None:
     else:
         return None
     return External(words, folder, options.mask_diameter)
+
+
+def references_of(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray, iteration: int, reporter: Reporter) -> References:
+    """References of the next E-step: ours, or those of the job's outside program; parameters as in `Maximiser.references`."""
+    o = setup.options
+    if setup.external is None:
+        return maximiser.references(sums, noise, o.regularisation, o.shrink_to, o.threads)
+    return external_references(setup.external, maximiser, sums, noise, o, setup.pixel_size, iteration, reporter)
 
 
 def external_references(
