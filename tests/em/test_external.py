@@ -11,6 +11,7 @@ import pytest
 from helpers import em_world as world_of
 from helpers.em_files import dividing_program
 
+from napari_subtomo.em import maximisation
 from napari_subtomo.em.external import External, external_references
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.statistics import Sums
@@ -26,6 +27,8 @@ from napari_subtomo.progress import Silent
 RELION = "relion_external_reconstruct"
 N, FOLDS, SHELLS, PIXEL = 24, 3, 13, 10.0
 NOISE = np.linspace(300.0, 20.0, SHELLS)
+#: of one class: programs take the envelope for a function of the radius; of several: T is 1000 and not endless
+CLOSE = {1: 2e-4, 2: 4e-4}
 
 
 @pytest.fixture
@@ -44,14 +47,15 @@ def folder_of(tmp_path: Path) -> JobFolder:
     return JobFolder(Project(tmp_path), tmp_path / "Class3D/job001")
 
 
-def sums(grid: PaddedGrid, classes: int, weights: tuple[float, float] = (50.0, 500.0)) -> Sums:
-    """Sums of similar densities by fold and class, with weights that differ from node to node and have an empty wedge."""
+def sums(grid: PaddedGrid, classes: int) -> Sums:
+    """Sums of similar densities by fold and class; weights are of the order of the regularisation, differ from node to node and have an
+    empty wedge."""
     rng = np.random.default_rng(3)
     shape = FOLDS, classes, *grid.shape
     maps = [world_of.render(world_of.density(grid.n, seed=1 + c), grid.n) for c in range(classes)]
     wide = np.abs(np.fft.fftfreq(grid.edge, 1 / grid.edge))
     wedge = wide[:, None, None] <= 2 * np.hypot(wide[None, :, None], np.arange(grid.shape[2])[None, None])
-    denominator = (rng.uniform(*weights, shape) * wedge).astype(np.float32)
+    denominator = (rng.uniform(0.05, 0.5, shape) * wedge).astype(np.float32)
     numerator = np.stack([np.stack([grid.transform(m) for m in maps]) for _ in range(FOLDS)])
     noise = rng.normal(size=(FOLDS, classes, grid.n, grid.n, grid.n)).astype(np.float32) * 0.05
     numerator = (numerator + np.stack([[grid.transform(m) for m in fold] for fold in noise])) * denominator
@@ -81,7 +85,7 @@ def test_a_program_that_divides_makes_our_own_references(tmp_path: Path, divides
     maximiser = Maximiser(PaddedGrid(N, limit=limit), soft_sphere(N, 8, 2), limit or 9, SHELLS)
     external = External(divides, folder_of(tmp_path), 160.0)
     ours, theirs = references(external, maximiser, sums(maximiser.grid, classes))
-    assert difference(ours, theirs) < 2e-4  # the program takes the envelope for a function of the radius, as RELION does
+    assert difference(ours, theirs) < CLOSE[classes]
     assert difference(ours, np.roll(ours, 1, axis=0)) > 20 * difference(ours, theirs)  # no fold has that of another
 
 
@@ -98,18 +102,21 @@ def test_what_stays_is_the_mean_of_the_folds(tmp_path: Path, divides: tuple[str,
 def test_particles_that_stay_in_one_orientation_lose_no_envelope(tmp_path: Path, divides: tuple[str, ...], classes: int) -> None:
     maximiser = Maximiser(PaddedGrid(N, 1, exact=True), soft_sphere(N, 8, 2), 9, SHELLS)
     external = External(divides, folder_of(tmp_path), 160.0)
-    ours, theirs = references(external, maximiser, sums(maximiser.grid, classes))
+    ours, theirs = references(external, maximiser, sums(maximiser.grid, classes), same=False)
     # an envelope taken out that is not there would be 4 % at half the mask's radius, and 15 % at its edge
-    assert difference(ours, theirs) < 0.015
+    assert difference(ours, theirs) < 0.02
 
 
-def test_a_class_of_its_own_is_sent_once_for_all_folds(tmp_path: Path, divides: tuple[str, ...], maximiser: Maximiser) -> None:
+def test_a_class_of_its_own_is_sent_once_for_all_folds(
+    tmp_path: Path, divides: tuple[str, ...], maximiser: Maximiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # RELION spares the first shells its filter where it makes the map itself, and programs know nothing of that
+    monkeypatch.setattr(maximisation, "UNREGULARISED_SHELLS", 0)
     external = External(divides, folder_of(tmp_path), 160.0)
     ours, theirs = references(external, maximiser, sums(maximiser.grid, 2), "own")
     assert external.folder.file("run.out").read_text().count(".star") == 2
     assert np.array_equal(theirs[0], theirs[2])
-    # RELION's filter spares the first shells in its own M-step and not in an external one; here there is signal in all of them
-    assert difference(ours, theirs) < 2e-3
+    assert difference(ours, theirs) < CLOSE[1]
 
 
 def test_a_class_without_particles_stays_zero_and_is_not_sent(tmp_path: Path, divides: tuple[str, ...], maximiser: Maximiser) -> None:
@@ -161,7 +168,7 @@ def test_relions_own_program_makes_our_references(tmp_path: Path, maximiser: Max
     program.chmod(0o755)
     external = External((str(program),), folder_of(tmp_path), 160.0)
     ours, theirs = references(external, maximiser, sums(maximiser.grid, classes))
-    assert difference(ours, theirs) < 2e-4
+    assert difference(ours, theirs) < CLOSE[classes]
 
 
 @pytest.mark.skipif(shutil.which(RELION) is None, reason=f"{RELION} is not installed")
