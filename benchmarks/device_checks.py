@@ -331,7 +331,7 @@ def _searched(device: str, cross_correlation: bool = False, **options: Any) -> O
     setup = em_setup(16, 10, device, **options)
     poses, results = search(e_step(setup, cross_correlation=cross_correlation), setup.prepared, 1, Silent())
     names = ("posterior", "log_evidence", "log_likelihood", "pmax", "turn", "offset")
-    kept = {"kept": np.array([float(p.score.sum()) for p in poses])}
+    kept = {"kept": np.bincount(poses.particle, poses.score, len(poses))}
     return {name: getattr(results, name) for name in names} | kept
 
 

@@ -172,13 +172,19 @@ MUTATIONS = (
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
     Mutation("particle left out at fixed poses", "em/start.py", "along - own * power", "along", LEAVE_OUT),
-    Mutation("law of the bound: weights of scaled particles", "em/accumulate.py", "(scale**2 * factor)", "(scale * factor)", BOUND),
-    Mutation("law of the bound: noise of optics groups in sums", "em/accumulate.py", "(scale * factor)", "scale", BOUND),
+    Mutation("law of the bound: weights of scaled particles", "em/rows.py", "scale**2 * self.relative", "scale * self.relative", BOUND),
+    Mutation(
+        "law of the bound: noise of optics groups in sums",
+        "em/rows.py",
+        "(scale * self.relative[self.step.particles.optics[ids]])",
+        "(scale)",
+        BOUND,
+    ),
     Mutation(
         "law of the bound: shifts of summed data",
-        "em/accumulate.py",
-        "turns[xp.asarray(column)] *",
-        "turns[xp.asarray(column)].conj() *",
+        "em/rows.py",
+        "shifted.turns[xp.asarray(pairs % shifts)]",
+        "shifted.turns[xp.asarray(pairs % shifts)].conj()",
         BOUND,
     ),
     Mutation("law of the bound: weight of the consensus", "em/maximisation.py", "num + rho * others, den", "num + others, den", BOUND),
@@ -190,8 +196,14 @@ MUTATIONS = (
     Mutation(
         "probabilities: the empty class in their sum", "em/posteriors.py", "np.logaddexp(real, log_fractions[-1])", "real", PROBABILITIES
     ),
-    Mutation("probabilities: one class by correlation", "em/posteriors.py", "results.posterior[i] = 0", "pass", PROBABILITIES),
-    Mutation("probabilities: poses that hold the posterior", "em/posteriors.py", "(mass, KEPT * share)", "(mass, 0.99 * share)", KEPT),
+    Mutation(
+        "probabilities: one class by correlation",
+        "em/posteriors.py",
+        "results.posterior[:] = np.eye(classes + 1)[results.best_class]",
+        "pass",
+        PROBABILITIES,
+    ),
+    Mutation("probabilities: poses that hold the posterior", "em/posteriors.py", "before < KEPT *", "before < 0.99 *", KEPT),
     Mutation(
         "units: least noise",
         "em/prepare.py",

@@ -97,7 +97,8 @@ def test_the_poses_that_make_maps_hold_the_posteriors_but_for_a_thousandth(mixed
     assert len(seen) == OPTIONS["iterations"]
     for found, results in seen:
         real = results.posterior[:, :-1]
-        for row, poses in enumerate(found):
+        for row in range(len(found)):
+            poses = found.of(row)
             kept = np.bincount(poses.klass, poses.score, real.shape[1])
             assert poses.score.min() >= 0 and np.all(kept <= real[row] + 1e-5)
             assert kept.sum() >= 0.999 * real[row].sum() - 1e-5

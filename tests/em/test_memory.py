@@ -147,9 +147,10 @@ def test_poses_that_hold_nothing_are_not_remembered(monkeypatch):
     kept = {}
     for tail in (0.0, posteriors.TAIL):
         monkeypatch.setattr(posteriors, "TAIL", tail)
-        running, best, found = np.full((2, 2), -np.inf), np.full(2, -np.inf), [[], []]
+        running, best, found = np.full((2, 2), -np.inf), np.full(2, -np.inf), []
         posteriors.collect(log, np.arange(2), 0, running, best, found)
-        kept[tail] = [parts[0] for parts in found]
+        joined = posteriors._joined(found, 2)
+        kept[tail] = [joined.of(i) for i in range(2)]
         for i, poses in enumerate(kept[tail]):
             held, every = (np.exp(values.astype(float) - best[i]).sum() for values in (poses.score, log[i].ravel()))
             assert held / every > 1 - 2e-4

@@ -326,11 +326,10 @@ def _next_state(
 ) -> State:
     """Noise, temperature, scales, fractions, references and limits for the next iteration."""
     o = setup.options
-    noise, scales = state.noise, state.scales
+    noise = state.noise
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
         measured = shells.weight > 0
         noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), setup.power)
-        scales = next_scales(setup, shells, state, maximiser, sums)
     fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
     if not o.empty_class:
         fractions[-1] = 0
@@ -342,6 +341,7 @@ def _next_state(
     references = references_of(setup, maximiser, sums, spectrum, state.iteration + 1, reporter)
     references = constrained(setup, maximiser, references, sums, spectrum)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
+    scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
     total = np.einsum("nij,nj->ni", setup.frames, step.offsets_px + results.offset)

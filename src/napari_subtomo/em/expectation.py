@@ -21,7 +21,7 @@ from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.model import Model, Particles
 from napari_subtomo.em.poses import PoseGrid
-from napari_subtomo.em.posteriors import SPAN, Poses, collect, finish
+from napari_subtomo.em.posteriors import SPAN, Block, Poses, collect, finish
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.statistics import ParticleResults
@@ -199,7 +199,7 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Basis, power: An
     return log
 
 
-def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, volumes: Any = None) -> tuple[list[Poses], ParticleResults]:
+def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, volumes: Any = None) -> tuple[Poses, ParticleResults]:
     """Posteriors of all particles.
 
     Parameters
@@ -213,20 +213,20 @@ def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, vo
 
     Returns
     -------
-    poses : list of Poses
-        Of each particle, the poses that hold 99.9 % of the posterior of the real classes, scores replaced by posteriors.
+    poses : Poses
+        Those of each particle that hold 99.9 % of the posterior of the real classes, scores replaced by posteriors.
     results : ParticleResults
     """
     with device_context(step.device):
         found, running = _search(step, prepared, reference_volumes(step) if volumes is None else volumes, threads, reporter)
-    return finish(step, found, running)
+    return finish(step, found, running, threads)
 
 
-def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporter: Reporter) -> tuple[list[list[Poses]], FloatArray]:
+def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporter: Reporter) -> tuple[list[Block], FloatArray]:
     """Poses near the best of each particle, block by block, and the log of the sum over poses per class, shape (n, classes)."""
     count, span = len(prepared), 0.0 if step.cross_correlation else SPAN
     running, best = np.full((count, step.model.maps.shape[1]), -np.inf), np.full(count, -np.inf)
-    found: list[list[Poses]] = [[] for _ in range(count)]
+    found: list[Block] = []
 
     def take(log: Any, ids: IntArray, some: slice) -> None:
         collect(log, ids, some.start, running, best, found, span)

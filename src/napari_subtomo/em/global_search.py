@@ -21,7 +21,6 @@ from napari_subtomo.em.accumulate import map_sums, shell_sums
 from napari_subtomo.em.expectation import EStep, compare, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import coarse_limits
-from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
@@ -144,7 +143,7 @@ def search_everywhere(setup: Setup, fine: EStep, coarse: EStep, last_map_shell: 
         )
         poses, each = search(step, turned, threads, Quiet(reporter))
         first, share = combine(step, particle, each, results)
-        weighted = [Poses(p.shift, p.klass, p.rotation, (p.score * s).astype(np.float32)) for p, s in zip(poses, share, strict=True)]
+        weighted = replace(poses, score=(poses.score * share[poses.particle]).astype(np.float32))
         ids = particle[first]
         frames[ids], offsets[ids] = candidates.frames[some][first], candidates.offsets[some][first]
         g[ids], h[ids] = turned.G[first], turned.H[first]

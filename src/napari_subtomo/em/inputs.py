@@ -253,7 +253,9 @@ def set_up_like(
     )
     poses = particles.angles[order], -particles.origins[order] / setup.pixel_size
     load = _loader(options, opened.read, order)
-    return assemble(options, load, order, poses, labels, setup.references, setup.maximiser.mask, setup.pixel_size, setup.devices, reporter)
+    mask = setup.maximiser.mask
+    found = assemble(options, load, order, poses, labels, setup.references, mask, setup.pixel_size, setup.devices, reporter)
+    return replace(found, priors=angle_priors(options, particles, order))
 
 
 @dataclass(frozen=True)
