@@ -42,7 +42,7 @@ BROKEN = {
     "fails": ("print('no such device')\nsys.exit(3)", r"found exit status 3 of .*program\.py .*_it001_class001_.*\(no such device\)"),
     "is killed": ("os.kill(os.getpid(), 9)", "found exit status -9"),
     "writes nothing": ("pass", "Expected the MRC file .*found nothing there.*program"),
-    "another size": ("write(np.zeros((4, 4, 6), np.float32))", "Expected a map of 16 x 16 x 16 voxels in .*, found 6 x 4 x 4"),
+    "another size": ("write(np.zeros((4, 4, 6), np.float32))", "Expected a map of 16 x 16 x 16 voxels in .*, found 4 x 4 x 6"),
     "not finite": ("write(np.full((16, 16, 16), np.nan, np.float32))", "Expected finite values .* found 4096 NaN"),
     "no map": ("open(value['_rlnExtReconsResult'], 'w').write('map')", "Expected an MRC header"),
 }

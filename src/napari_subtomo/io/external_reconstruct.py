@@ -131,8 +131,8 @@ class ExternalFiles:
         path = self.path(".mrc")
         shape = mrc_header(path).shape
         if shape != (box,) * 3:
-            found = " x ".join(map(str, reversed(shape)))
-            raise FileFormatError(f"Expected a map of {box} x {box} x {box} voxels in {path}, found {found}.")
+            found = " x ".join(map(str, shape))
+            raise FileFormatError(f"Expected a map of {box} x {box} x {box} voxels in {path}, found {found} (z, y, x).")
         volume = read_mrc(path)
         require_finite(volume, path)
         return volume
