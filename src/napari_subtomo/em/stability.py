@@ -85,7 +85,12 @@ def part_of(setup: Setup, rows: IntArray, seed: int) -> Setup:
     fold = np.empty(len(rows), np.int64)
     fold[np.random.default_rng([seed, 2]).permutation(len(rows))] = np.arange(len(rows)) % folds
     part = setup_of(setup, rows, copied=o.align and o.local_range < 0)  # a search of all orientations turns its particles where they are
-    return replace(part, options=o.model_copy(update={"seed": seed}), particles=replace(part.particles, fold=fold))
+    return replace(
+        part,
+        options=o.model_copy(update={"seed": seed}),
+        particles=replace(part.particles, fold=fold),
+        external=None if setup.external is None else replace(setup.external, keep=False),
+    )
 
 
 def last_common(setup: Setup) -> int:
