@@ -14,6 +14,7 @@ from napari_subtomo.em.convergence import first_free
 from napari_subtomo.em.engine import initial_state, iterate, one_iteration
 from napari_subtomo.em.plan import iterations
 from napari_subtomo.em.prepare import prepare
+from napari_subtomo.em.stability import judge
 from napari_subtomo.em.start import rand_index
 from napari_subtomo.em.state import State, read_state, write_state
 from napari_subtomo.em.subsets import chosen, last_of_subsets, setup_of, state_of, subset_size
@@ -244,6 +245,15 @@ def test_scales_of_some_particles_are_their_own(sample):
     part, some = setup_of(setup, rows, copied=True), state_of(setup, state, rows)
     np.testing.assert_array_equal(some.scales[part.particles.group], state.scales[rows])
     assert isinstance(part.prepared.G, np.ndarray)
+
+
+def test_halves_of_a_repeat_have_the_scales_of_their_own_particles():
+    odd = world.simulate(n=16, count=21, snr=2.0, species=2, error=4.0, seed=3, domain=2.0, spread=0.3)
+    options = OPTIONS | {"fast_subsets": False, "particle_scales": True, "repeats": 2, "iterations": 4, "absolute_greyscale": True}
+    setup = world.setup(odd, **options)
+    start, _ = states(setup, last=2)[-1]
+    half, labels = judge(setup, start, 1, Silent())
+    assert np.bincount(half).tolist() == [11, 10] and labels.min() >= 1 and labels.max() <= 3
 
 
 # --- forecast and files -------------------------------------------------------------------------------------------------------

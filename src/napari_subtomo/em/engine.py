@@ -273,6 +273,7 @@ def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.
         orientations=own.orientations,
         offsets=own.offsets,
         labels=own.labels,
+        scales=own.scales if setup.options.particle_scales else maps.scales,
         frames=own.frames,
         centres=own.centres,
         frame_step=own.frame_step,
