@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_subtomo.em.inputs import Labels, assemble
+from napari_subtomo.em.assembly import Labels, assemble
 from napari_subtomo.geometry.orientations import random_matrices, rotation_vectors_to_matrices
 from napari_subtomo.numerics.fourier import centred_fft, full_to_half, lowpass
 from napari_subtomo.numerics.masks import soft_sphere
