@@ -2,10 +2,12 @@
 
     python benchmarks/growth.py                  # table, growth.json, ../docs/images/growth.png
 
-One of the six is changed at a time about a centre. Each case is a process of its own with one thread: simulated particles are prepared and
-the same iteration, with all classes and a local search, is made three times. Of its three processor times (user and system) the least is
-taken, since a busy machine only adds to them; memory is the largest resident size above that after the imports. The exponent is the slope
-of a straight line through the logarithms, with its 95 % interval; "expected" is that of the forecast's own formula for the same cases.
+One of the six is changed at a time about a centre. Particles are simulated and prepared in a process of their own, with one thread, and the
+same iteration, with all classes and a local search, is made five times for each case. Time is that of the processor, user and system. A
+busy machine stretches it too, so before and after each a small iteration is made that is always the same, and the median ratio of the two
+is multiplied by the least time that the small one ever took. Memory is the largest resident size during a case above that after the
+imports (Linux). The exponent is the slope of a straight line through the logarithms, with its 95 % interval; "expected" is that of the
+forecast's own formula for the same cases.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import argparse
 import json
 import math
 import os
-import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -27,7 +29,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))
 
 CENTRE = {"particles": 200, "classes": 4, "range": 15.0, "reach": 2.0, "shell": 8, "box": 32}
-ANGULAR_STEP, REPEATS, PIXEL = 3.75, 3, 10.0
+ANGULAR_STEP, REPEATS, PIXEL = 3.75, 5, 10.0
+SMALL = {"particles": 40, "classes": 2, "range": 15.0, "reach": 2.0, "shell": 6, "box": 24}
+#: what particles are prepared for; the rest is said to each iteration
+PREPARED = ("particles", "classes", "box")
 #: factor: the setting that is changed, and its levels
 FACTORS: dict[str, tuple[str, tuple[float, ...]]] = {
     "particles": ("particles", (100, 200, 400, 800)),
@@ -35,24 +40,20 @@ FACTORS: dict[str, tuple[str, tuple[float, ...]]] = {
     "rotations": ("range", (7.5, 10.0, 15.0, 20.0)),
     "offsets": ("reach", (1.0, 2.0, 3.0, 4.0)),
     "last shell": ("shell", (5, 6, 8, 10, 12)),
-    "box": ("box", (24, 32, 48, 64)),
+    "box": ("box", (24, 32, 40, 48)),
 }
 UNITS = {"box": "box (px)", "last shell": "last shell (Fourier px)", "rotations": "rotations searched", "offsets": "offsets searched"}
 
 
-def one(case: dict[str, Any]) -> dict[str, Any]:
-    """A case, in this process."""
+def prepared(case: dict[str, Any]) -> Any:
+    """An engine with simulated particles."""
     import numpy as np
     from helpers import em_world
-    from threadpoolctl import threadpool_limits
 
-    from napari_subtomo.em import engine
     from napari_subtomo.geometry.orientations import random_matrices
     from napari_subtomo.numerics.fourier import centred_fft, full_to_half
-    from napari_subtomo.progress import Silent
 
-    before = resident()
-    n, count, classes = int(case["box"]), int(case["particles"]), int(case["classes"])
+    n, count, classes = (int(case[name]) for name in ("box", "particles", "classes"))
     shapes = [np.vstack([em_world.density(n), [[n * 0.16, n * 0.03 * (c - 2), n * 0.12, n * 0.05, 0.9]]]) for c in range(classes)]
     rng = np.random.default_rng(1)
     orientations, offsets = random_matrices(count, rng), rng.uniform(-1, 1, (count, 3))
@@ -73,33 +74,61 @@ def one(case: dict[str, Any]) -> dict[str, Any]:
             return em_world.Particle(data, full_to_half(weights), full_to_half((weights > 0).astype(np.float32)))
 
     world = em_world.World(Made(), np.ones(count), orientations, offsets, orientations, np.zeros((count, 3)), maps, np.arange(count) % 2, n)
-    options = {"classes": classes, "local_range": case["range"], "offset_range": case["reach"], "angular_step": ANGULAR_STEP}
+    given = {"classes": classes, "angular_step": ANGULAR_STEP, "fixed_sampling": True, "threads": 1, "noise_temperature": 1.5}
+    return em_world.setup(world, reference=np.stack(maps), **given)
+
+
+def seconds_of(setup: Any, case: dict[str, Any]) -> tuple[float, Any]:
+    """Processor seconds of an iteration, and its classes."""
+    from dataclasses import replace
+
+    from napari_subtomo.em.engine import initial_state, one_iteration
+    from napari_subtomo.progress import Silent
+
+    options = setup.options.model_copy(update={"local_range": case["range"], "offset_range": case["reach"]})
+    setup = replace(setup, options=options)
+    state = replace(initial_state(setup), last_shell=int(case["shell"]))
+    begun = time.process_time()
+    _, found = one_iteration(setup, state, Silent())
+    return time.process_time() - begun, found
+
+
+def several(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cases that need the same particles, in this process."""
+    from threadpoolctl import threadpool_limits
+
+    from napari_subtomo.numerics.backend import release_memory
+
+    rows = []
     with threadpool_limits(1):
-        given = {"fixed_sampling": True, "threads": 1, "noise_temperature": 1.5}
-        setup = em_world.setup(world, reference=np.stack(maps), **options, **given)
-        state = engine.initial_state(setup)
-        state = engine.replace(state, last_shell=int(case["shell"]))
-        processor, clock = [], []
-        for _ in range(REPEATS):
-            begun, cpu = time.perf_counter(), time.process_time()
-            _, found = engine.one_iteration(setup, state, Silent())
-            processor.append(time.process_time() - cpu)
-            clock.append(time.perf_counter() - begun)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    sizes = {"rotations": found.sampling.n_rotations, "offsets": found.sampling.n_shifts}
-    return {
-        **case,
-        **sizes,
-        "cpu_seconds": round(min(processor), 3),
-        "cpu_seconds_all": [round(t, 3) for t in processor],
-        "clock_seconds": round(min(clock), 3),
-        "peak_mb": round(peak / 1e6, 1),
-    }
+        small = prepared(SMALL)
+        seconds_of(small, SMALL)
+        release_memory("cpu")
+        before = memory("VmRSS")
+        setup = prepared(cases[0])
+        for case in cases:
+            release_memory("cpu")
+            Path("/proc/self/clear_refs").write_text("5")  # the largest resident size begins anew
+            ratios, own, aside = [], [], [seconds_of(small, SMALL)[0]]
+            for _ in range(REPEATS):
+                seconds, found = seconds_of(setup, case)
+                own.append(seconds)
+                aside.append(seconds_of(small, SMALL)[0])
+                ratios.append(2 * seconds / (aside[-2] + aside[-1]))
+            sizes = {"rotations": found.sampling.n_rotations, "offsets": found.sampling.n_shifts}
+            times = {
+                "ratio": round(statistics.median(ratios), 3),
+                "least_seconds": round(min(own), 3),
+                "small_seconds": round(min(aside), 4),
+            }
+            rows.append({**case, **sizes, **times, "peak_mb": round((memory("VmHWM") - before) / 1e6, 1)})
+    return rows
 
 
-def resident() -> int:
-    """Resident bytes of this process (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+def memory(name: str) -> int:
+    """Bytes of this process, as Linux counts them: resident now (VmRSS), at most (VmHWM)."""
+    line = next(text for text in Path("/proc/self/status").read_text().splitlines() if text.startswith(name))
+    return int(line.split()[1]) * 1024
 
 
 def expected_seconds(row: dict[str, Any]) -> float:
@@ -139,19 +168,29 @@ def slope(x: list[float], y: list[float]) -> dict[str, float]:
 
 def measured() -> dict[str, Any]:
     """All cases, and exponents."""
+    every = {json.dumps(CENTRE | {setting: level}, sort_keys=True) for setting, levels in FACTORS.values() for level in levels}
+    groups: dict[tuple[float, ...], list[dict[str, Any]]] = {}
+    # what a small case leaves in memory a larger one after it needs anyway
+    for case in sorted(map(json.loads, every), key=lambda case: (case["shell"], case["range"], case["reach"], case["particles"])):
+        groups.setdefault(tuple(case[name] for name in PREPARED), []).append(case)
     done: dict[str, dict[str, Any]] = {}
+    for cases in groups.values():
+        words = [sys.executable, str(Path(__file__).resolve()), "--cases", json.dumps(cases)]
+        rows = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        done |= {json.dumps(case, sort_keys=True): row for case, row in zip(cases, rows, strict=True)}
+        print(
+            *(f"{row['ratio']} x {row['small_seconds']} s, {row['peak_mb']} MB: {row}" for row in rows),
+            sep="\n",
+            file=sys.stderr,
+            flush=True,
+        )
+    least = min(row["small_seconds"] for row in done.values())
+    for row in done.values():
+        row |= {"cpu_seconds": round(row["ratio"] * least, 3), "expected_seconds": round(expected_seconds(row), 3)}
     found: dict[str, Any] = {}
     for factor, (setting, levels) in FACTORS.items():
-        rows = []
-        for level in levels:
-            case = CENTRE | {setting: level}
-            key = json.dumps(case, sort_keys=True)
-            if key not in done:
-                words = [sys.executable, str(Path(__file__).resolve()), "--one", key]
-                done[key] = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-                done[key]["expected_seconds"] = round(expected_seconds(done[key]), 3)
-                print(f"{factor} {level:g}: {done[key]['cpu_seconds']} s, {done[key]['peak_mb']} MB", file=sys.stderr, flush=True)
-            rows.append(done[key] | {"x": done[key].get(factor, level)})
+        cases = [done[json.dumps(CENTRE | {setting: level}, sort_keys=True)] for level in levels]
+        rows = [row | {"x": row.get(factor, level)} for row, level in zip(cases, levels, strict=True)]
         x = [row["x"] for row in rows]
         fits = {name: slope(x, [row[name] for row in rows]) for name in ("cpu_seconds", "expected_seconds", "peak_mb")}
         found[factor] = {"rows": rows, "slopes": fits}
@@ -205,13 +244,13 @@ def draw(found: dict[str, Any], path: Path) -> None:
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", help="a case (JSON): measure it in this process and print it")
+    parser.add_argument("--cases", help="cases (JSON) with the same particles: measure them in this process and print them")
     parser.add_argument("--json", type=Path, default=HERE / "growth.json")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs/images/growth.png")
     parser.add_argument("--again", action="store_true", help="table and picture from the JSON file")
     given = parser.parse_args()
-    if given.one:
-        print(json.dumps(one(json.loads(given.one))))
+    if given.cases:
+        print(json.dumps(several(json.loads(given.cases))))
         return 0
     if given.again:
         found = json.loads(given.json.read_text())["factors"]
