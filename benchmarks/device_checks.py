@@ -316,7 +316,7 @@ def em_setup(n: int, count: int, device: str, **options: Any) -> Any:
 
     given = {"classes": 2, "folds": 2, "initial_lowpass": n * 10.0 / 5, "noise_temperature": 1.0, **options}
     made = em_world.simulate(n=n, count=count, snr=0.1, species=given["classes"], empty=count // 8, seed=6)
-    return replace(em_world.setup(made, reference=np.stack(made.maps), **given), device=device)
+    return replace(em_world.setup(made, reference=np.stack(made.maps), **given), devices=(device,))
 
 
 def e_step(setup: Any, last_shell: int | None = None, cross_correlation: bool = False) -> EStep:
@@ -331,7 +331,7 @@ def _searched(device: str, cross_correlation: bool = False, **options: Any) -> O
     setup = em_setup(16, 10, device, **options)
     poses, results = search(e_step(setup, cross_correlation=cross_correlation), setup.prepared, 1, Silent())
     names = ("posterior", "log_evidence", "log_likelihood", "pmax", "turn", "offset")
-    kept = {"kept": np.array([float(p.score.sum()) for p in poses])}
+    kept = {"kept": np.bincount(poses.particle, poses.score, len(poses))}
     return {name: getattr(results, name) for name in names} | kept
 
 

@@ -86,7 +86,7 @@ CELLS = {
     "tilts": Cell("extracted from", "tilt images", source="tilts"),
     "one": Cell("species", "1", "--proportions 1 0", species=1),
 }
-CENTRE = "--snr 0.02 --proportions 60 40"
+CENTRE = {"--snr": "0.02", "--proportions": "60 40"}
 
 
 def main(words: list[str] | None = None) -> int:
@@ -96,7 +96,7 @@ def main(words: list[str] | None = None) -> int:
     if not options.only_docs:
         measure(options, data)
         print("\n".join(screen(data, CELLS)))
-    write(options.docs, document(data, CELLS, CENTRE))
+    write(options.docs, document(data, CELLS, _words(CENTRE)))
     return 0
 
 
@@ -146,7 +146,8 @@ def make(cell: Cell, project: Path, seed: int, code: str) -> Sequence[str]:
     chain = Chain(project, code)
     tomograms = -(-PICKS // ROOM)
     true = max(1, round(PICKS * (1 - cell.false) / tomograms))
-    words = f"--seed {seed} --tomograms {tomograms} --particles {true} --false-fraction {cell.false} {CENTRE} {cell.sample}"
+    centre = _words({name: value for name, value in CENTRE.items() if name not in cell.sample})
+    words = f"--seed {seed} --tomograms {tomograms} --particles {true} --false-fraction {cell.false} {centre} {cell.sample}"
     chain.step("simulate", ["simulate", project.name, *words.split()])
     words = f"--tomograms tomograms.star --particles particles.star --from {cell.source} --box-size 48 --binning 1"
     if cell.source == "tomogram":
@@ -154,6 +155,11 @@ def make(cell: Cell, project: Path, seed: int, code: str) -> Sequence[str]:
     chain.step("extract", ["extract", *words.split()], PARTICLES.rsplit("/", 1)[0])
     chain.step("reconstruct", ["reconstruct", "--particles", PARTICLES], REFERENCE.rsplit("/", 1)[0])
     return [step.command for step in chain.steps.values()]
+
+
+def _words(options: dict[str, str]) -> str:
+    """Options as they are typed."""
+    return " ".join(f"{name} {value}" for name, value in options.items())
 
 
 if __name__ == "__main__":

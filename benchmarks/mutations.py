@@ -144,8 +144,8 @@ MUTATIONS = (
     Mutation(
         "weights in the power term",
         "em/expectation.py",
-        "prepared.H[ids, : step.voxels] *",
-        "prepared.H[ids, : step.voxels].mean() *",
+        "h = xp.asarray(prepared.H[ids, : step.voxels]) *",
+        "h = xp.asarray(prepared.H[ids, : step.voxels] * 0 + prepared.H[ids, : step.voxels].mean()) *",
         BRUTE_FORCE,
     ),
     Mutation("factor 2 of the half sphere", "em/expectation.py", "(2 * scale * whitening)", "(scale * whitening)", BRUTE_FORCE),
@@ -171,13 +171,19 @@ MUTATIONS = (
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
     Mutation("particle left out at fixed poses", "em/start.py", "along - own * power", "along", LEAVE_OUT),
-    Mutation("law of the bound: weights of scaled particles", "em/accumulate.py", "(scale**2 * factor)", "(scale * factor)", BOUND),
-    Mutation("law of the bound: noise of optics groups in sums", "em/accumulate.py", "(scale * factor)", "scale", BOUND),
+    Mutation("law of the bound: weights of scaled particles", "em/rows.py", "scale**2 * self.relative", "scale * self.relative", BOUND),
+    Mutation(
+        "law of the bound: noise of optics groups in sums",
+        "em/rows.py",
+        "(scale * self.relative[self.step.particles.optics[ids]])",
+        "(scale)",
+        BOUND,
+    ),
     Mutation(
         "law of the bound: shifts of summed data",
-        "em/accumulate.py",
-        "turns[xp.asarray(column)] *",
-        "turns[xp.asarray(column)].conj() *",
+        "em/rows.py",
+        "shifted.turns[xp.asarray(pairs % shifts)]",
+        "shifted.turns[xp.asarray(pairs % shifts)].conj()",
         BOUND,
     ),
     Mutation(
@@ -194,8 +200,14 @@ MUTATIONS = (
     Mutation(
         "probabilities: the empty class in their sum", "em/posteriors.py", "np.logaddexp(real, log_fractions[-1])", "real", PROBABILITIES
     ),
-    Mutation("probabilities: one class by correlation", "em/posteriors.py", "results.posterior[i] = 0", "pass", PROBABILITIES),
-    Mutation("probabilities: poses that hold the posterior", "em/posteriors.py", "(mass, KEPT * share)", "(mass, 0.99 * share)", KEPT),
+    Mutation(
+        "probabilities: one class by correlation",
+        "em/posteriors.py",
+        "results.posterior[:] = np.eye(classes + 1)[results.best_class]",
+        "pass",
+        PROBABILITIES,
+    ),
+    Mutation("probabilities: poses that hold the posterior", "em/posteriors.py", "before < KEPT *", "before < 0.99 *", KEPT),
     Mutation(
         "units: least noise",
         "em/prepare.py",

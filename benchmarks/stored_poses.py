@@ -19,8 +19,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from napari_subtomo.em.accumulate import map_sums, shell_sums
-from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
+from napari_subtomo.em.expectation import EStep, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.model import Model, Particles
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.stored_poses import iterate_stored

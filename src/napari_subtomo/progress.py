@@ -47,3 +47,29 @@ class Silent:
 
     def check(self) -> None:
         """Never stop."""
+
+
+class Quiet:
+    """Passes on warnings and the wish to stop: the stages of a part would hide those of the whole.
+
+    Parameters
+    ----------
+    reporter : Reporter
+        Of the whole.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.warn, self.check = reporter.warn, reporter.check
+
+    def stage(self, name: str, total: int | None = None, unit: str = "") -> None:
+        """Ignore."""
+
+    def advance(self, steps: int = 1) -> None:
+        """See whether to stop."""
+        self.check()
+
+    def message(self, text: str) -> None:
+        """Ignore."""
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Ignore."""

@@ -5,7 +5,7 @@ import pytest
 from helpers import em_world as world
 from helpers import strict_cupy
 
-from napari_subtomo.em import accumulate, blocks, expectation
+from napari_subtomo.em import accumulate, blocks, expectation, posteriors
 from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.engine import initial_state, one_iteration
 from napari_subtomo.errors import DeviceError, JobError
@@ -118,16 +118,17 @@ def test_a_failure_inside_collect_leaves_no_trace(monkeypatch):
     setup = world.setup(small, iterations=1, offset_range=1.0, folds=1, threads=1)
     state = initial_state(setup)
     whole, _ = one_iteration(setup, state, Silent())
-    calls, real = [], expectation.Poses
+    calls, real = [], posteriors.Block
 
-    def poses(*arguments):
+    def block(*arguments):
         calls.append(1)
-        if len(calls) == 4:  # in the middle of a block
+        if len(calls) == 1:  # all has been computed, nothing kept
             raise MemoryError
         return real(*arguments)
 
-    monkeypatch.setattr(expectation, "Poses", poses)
+    monkeypatch.setattr(posteriors, "Block", block)
     parts, _ = one_iteration(setup, state, Hears())
+    assert len(calls) == 3  # the one that failed, and its halves
     np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-4 * np.abs(whole.maps).max())
     np.testing.assert_allclose(parts.noise, whole.noise, rtol=1e-4)
 

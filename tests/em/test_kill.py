@@ -51,8 +51,8 @@ run(ClassifyOptions.model_validate(options), JobFolder(Project(Path(root)), Path
 # Where the third iteration is: E-step, M-step, between two files, and in the STAR write before a file has its name. Iteration 000 names
 # 8 files: state, 3 maps, data, model, optimisation set, optimiser; the others have a sampling file as well, the fifth is the data.
 DEATHS = [
-    pytest.param("napari_subtomo.em.engine", "search", 3, id="E-step"),
-    pytest.param("napari_subtomo.em.engine", "map_sums", 3, id="M-step"),
+    pytest.param("napari_subtomo.em.work", "search", 3, id="E-step"),
+    pytest.param("napari_subtomo.em.work", "map_sums", 3, id="M-step"),
     pytest.param("napari_subtomo.io.class3d", "_optimiser", 4, id="before the last file"),
     pytest.param("os", "replace", 8 + 2 * 9 + 5, id="data written but not named"),
     pytest.param("os", "replace", 8 + 3 * 9, id="optimiser written but not named"),

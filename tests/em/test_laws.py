@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import em_world as world
 
-from napari_subtomo.em import engine, sampling
+from napari_subtomo.em import engine, sampling, work
 from napari_subtomo.em.engine import initial_state, iterate
 from napari_subtomo.em.poses import found_grid, global_grid, pose_grid
 from napari_subtomo.em.state import State
@@ -91,13 +91,14 @@ def test_the_poses_that_make_maps_hold_the_posteriors_but_for_a_thousandth(mixed
         seen.append(search(*given))
         return seen[-1]
 
-    search = engine.search
-    monkeypatch.setattr(engine, "search", listening)
+    search = work.search
+    monkeypatch.setattr(work, "search", listening)
     run(world.setup(mixed, **OPTIONS | changed))
     assert len(seen) == OPTIONS["iterations"]
     for found, results in seen:
         real = results.posterior[:, :-1]
-        for row, poses in enumerate(found):
+        for row in range(len(found)):
+            poses = found.of(row)
             kept = np.bincount(poses.klass, poses.score, real.shape[1])
             assert poses.score.min() >= 0 and np.all(kept <= real[row] + 1e-5)
             assert kept.sum() >= 0.999 * real[row].sum() - 1e-5

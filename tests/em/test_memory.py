@@ -9,7 +9,7 @@ import pytest
 from helpers import em_world as world
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from napari_subtomo.em import classify, engine, expectation, memory, posteriors
+from napari_subtomo.em import classify, engine, expectation, memory, posteriors, work
 from napari_subtomo.em.memory import needs, streams, where_held
 from napari_subtomo.errors import OptionError
 from napari_subtomo.io.project import JobFolder, Project
@@ -129,7 +129,7 @@ def test_no_more_threads_work_than_were_asked_for(monkeypatch, tmp_path):
         monkeypatch.setattr(classify, "write_iteration", lambda *_: None)
         monkeypatch.setattr(classify, "set_up", counted("set_up", lambda *_: setup))
         monkeypatch.setattr(classify, "initial_state", counted("start", engine.initial_state))
-        monkeypatch.setattr(engine, "search", counted("search", expectation.search))
+        monkeypatch.setattr(work, "search", counted("search", expectation.search))
         with threadpool_limits(limits=3, user_api="blas"):
             classify.run(setup.options, JobFolder(Project(tmp_path), tmp_path / f"job{folds}"), Silent())
         return dict(seen)
@@ -147,9 +147,10 @@ def test_poses_that_hold_nothing_are_not_remembered(monkeypatch):
     kept = {}
     for tail in (0.0, posteriors.TAIL):
         monkeypatch.setattr(posteriors, "TAIL", tail)
-        running, best, found = np.full((2, 2), -np.inf), np.full(2, -np.inf), [[], []]
+        running, best, found = np.full((2, 2), -np.inf), np.full(2, -np.inf), []
         posteriors.collect(log, np.arange(2), 0, running, best, found)
-        kept[tail] = [parts[0] for parts in found]
+        joined = posteriors._joined(found, 2)
+        kept[tail] = [joined.of(i) for i in range(2)]
         for i, poses in enumerate(kept[tail]):
             held, every = (np.exp(values.astype(float) - best[i]).sum() for values in (poses.score, log[i].ravel()))
             assert held / every > 1 - 2e-4

@@ -56,16 +56,17 @@ def test_every_value_of_the_preset_differs_from_the_default():
 
 def test_hard_assignments():
     shift, klass, rotation = (np.array(a, np.int32) for a in ([0, 1, 2, 3], [0, 0, 1, 1], [5, 6, 7, 8]))
-    poses = Poses(shift, klass, rotation, np.array([0.3, 0.25, 0.1, 0.2], np.float32))
+    order = [0, 1, 3, 2]
+    poses = Poses(np.array([0, 4]), *(a[order] for a in (shift, klass, rotation)), np.array([0.3, 0.25, 0.2, 0.1], np.float32))
     results = ParticleResults.empty(1, 2)
     results.posterior[0] = [0.55, 0.3, 0.15]
-    assert assigned([poses], results, "soft")[0] is poses
-    each = assigned([poses], results, "best-pose")[0]
+    assert assigned(poses, results, "soft") is poses
+    each = assigned(poses, results, "best-pose")
     assert list(zip(each.klass, each.rotation, each.score.round(3), strict=True)) == [(0, 5, np.float32(0.55)), (1, 8, np.float32(0.3))]
-    best = assigned([poses], results, "best")[0]
+    best = assigned(poses, results, "best")
     assert (best.klass.tolist(), best.rotation.tolist(), best.shift.tolist(), best.score.tolist()) == ([0], [5], [0], [1.0])
     results.posterior[0] = [0.2, 0.1, 0.7]
-    assert len(assigned([poses], results, "best")[0].klass) == 0
+    assert len(assigned(poses, results, "best").klass) == 0
 
 
 # --- uncertainty, scales ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from helpers import strict_cupy
 
 from napari_subtomo.em.accumulate import map_sums, shell_sums
 from napari_subtomo.em.engine import _e_step, _last_map_shell, initial_state, iterate
-from napari_subtomo.em.expectation import Particles, reference_volumes, search
+from napari_subtomo.em.expectation import reference_volumes, search
+from napari_subtomo.em.model import Particles
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.seeding import random_classes
 from napari_subtomo.em.start import rand_index

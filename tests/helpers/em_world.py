@@ -120,4 +120,4 @@ def setup(world, reference=None, **options):
     labels = Labels(np.zeros(count, np.int64), world.tomogram.astype(np.int64), names)
     poses = world.given_orientations, world.given_offsets
     order = np.arange(count)
-    return assemble(model, world.particles.__getitem__, order, poses, labels, references, mask, PIXEL, "cpu", Silent())
+    return assemble(model, world.particles.__getitem__, order, poses, labels, references, mask, PIXEL, ("cpu",), Silent())

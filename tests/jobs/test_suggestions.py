@@ -114,7 +114,7 @@ def test_classes_hold_enough_particles_each() -> None:
 def test_threads_are_processors_that_the_job_can_use() -> None:
     many = replace(KNOWN, cores=64)
     assert suggest("extract", many)["threads"].value == 64
-    assert suggest("classify", many)["threads"].value == 5
+    assert suggest("classify", many)["threads"].value == 64
     assert suggest("classify", KNOWN)["threads"].value == 4
 
 

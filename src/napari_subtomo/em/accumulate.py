@@ -13,6 +13,7 @@ from napari_subtomo.em.basis import phases
 from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
 from napari_subtomo.em.posteriors import LEAST, Poses
 from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.rows import Rows, Shifted, row_sums
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
@@ -29,17 +30,15 @@ POINT_BYTES, VALUE_BYTES = 130, 28  # of a point that is inserted, and of each o
 SCATTER_PARTS = 4  # chunks at least, whatever the number of threads that take them
 
 
-def map_sums(
-    step: EStep, prepared: Prepared, poses: list[Poses], last_shell: int, mates: FloatArray, threads: int, reporter: Reporter
-) -> Sums:
+def map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, mates: FloatArray, threads: int, reporter: Reporter) -> Sums:
     """Numerators and denominators of all maps, in raw units (never whitened: a whitened sum on a grid leaks high shells into low ones).
 
     Parameters
     ----------
     step : EStep
     prepared : Prepared
-    poses : list of Poses
-        Posteriors per particle.
+    poses : Poses
+        With posteriors.
     last_shell : int
         Up to which maps are made.
     mates : ndarray, shape (m, 3, 3)
@@ -56,44 +55,27 @@ def map_sums(
         return _map_sums(step, prepared, poses, last_shell, mates, threads if step.device == "cpu" else 1, reporter)
 
 
-def _map_sums(
-    step: EStep, prepared: Prepared, poses: list[Poses], last_shell: int, mates: FloatArray, threads: int, reporter: Reporter
-) -> Sums:
+def _map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, mates: FloatArray, threads: int, reporter: Reporter) -> Sums:
     """`map_sums` within the context of the device."""
     folds, classes = step.model.maps.shape[:2]
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
     turns = to_device(step.phases(voxels), step.device)
     relative = relative_weight(step)[:, step.lattice.shell[:voxels]].astype(np.float32)
-    members = [np.flatnonzero(step.particles.fold == f) for f in range(folds)]
-    xp = namespace(turns)
-    keys = [p.klass.astype(np.int64) * n_rotations + p.rotation for p in poses]
-    columns = folds * classes
+    xp, shifted = namespace(turns), Shifted(step, prepared, turns, relative)
+    particle, columns = poses.particle, folds * classes
+    held = np.bincount(particle, poses.score, len(poses)) > LEAST
+    members = [np.flatnonzero((step.particles.fold == f)[particle] & held[particle]) for f in range(folds)]
     sums = xp.zeros((step.grid.nodes, columns), xp.complex64), xp.zeros((step.grid.nodes, columns), xp.float32)
 
-    def one_fold(f: int, first: int, last: int) -> tuple[IntArray, Any, Any]:
-        """Rows (class and rotation) of these rotations that any particle of the fold adds to, and their sums."""
-        near = [(i, (keys[i] % n_rotations >= first) & (keys[i] % n_rotations <= last)) for i in members[f]]
-        rows = np.unique(np.concatenate([keys[i][here] for i, here in near])) if near else np.zeros(0, np.int64)
-        data, weight = xp.zeros((len(rows), voxels), xp.complex64), xp.zeros((len(rows), voxels), xp.float32)
-        for i, here in near:
-            gamma = poses[i].score
-            if gamma.sum() > LEAST and here.any():
-                row, at_row = np.unique(keys[i][here], return_inverse=True)
-                column, at_column = np.unique(poses[i].shift[here], return_inverse=True)
-                dense = np.zeros((len(row), len(column)), np.float32)
-                dense[at_row, at_column] = gamma[here]
-                share, at = xp.asarray(dense), xp.asarray(np.searchsorted(rows, row))
-                scale = np.float32(step.model.scales[step.particles.group[i]])
-                factor = relative[step.particles.optics[i]]
-                shifted = turns[xp.asarray(column)] * xp.asarray(prepared.G[i, :voxels] * (scale * factor))
-                data[at] += (share @ shifted.view(xp.float32)).view(xp.complex64)
-                weight[at] += share.sum(1)[:, None] * xp.asarray(prepared.H[i, :voxels] * (scale**2 * factor))
-            reporter.advance()
-        return rows, data, weight
+    def one_fold(f: int, first: int, last: int) -> Rows:
+        """Sums of the poses of a fold at these rotations."""
+        rotation = poses.rotation[members[f]]
+        return row_sums(shifted, poses, members[f][(rotation >= first) & (rotation <= last)], reporter)
 
     room = SUMS_BYTES if step.device == "cpu" else max(SUMS_BYTES, free_bytes(step.device) // 4)
-    for used in _portions([np.concatenate([keys[i] for i in ids]) for ids in members if len(ids)], n_rotations, room // (12 * voxels)):
-        reporter.stage("Maximisation", len(prepared), "particles")
+    keys = [poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some] for some in members if len(some)]
+    for used in _portions(keys, n_rotations, room // (12 * voxels)) if keys else []:
+        reporter.stage("Maximisation", int(held.sum()), "particles")
         parts = list(ordered_map(partial(one_fold, first=used[0], last=used[-1]), range(folds), threads))
         release_memory(step.device)
         _insert(step, parts, used, sums, voxels, mates, threads, reporter)
@@ -110,7 +92,7 @@ def _portions(keys: list[IntArray], n_rotations: int, most: int) -> list[IntArra
 
 
 def _insert(
-    step: EStep, parts: list[Any], used: IntArray, sums: tuple[Any, Any], voxels: int, mates: FloatArray, threads: int, reporter: Reporter
+    step: EStep, parts: list[Rows], used: IntArray, sums: tuple[Any, Any], voxels: int, mates: FloatArray, threads: int, reporter: Reporter
 ) -> None:
     """Rotate the summed data of each rotation back and add them on the padded grid, shape (nodes, folds·classes)."""
     (numerator, denominator), n_rotations = sums, len(step.poses.rotations)
@@ -124,14 +106,14 @@ def _insert(
     def one_chunk(chunk: IntArray) -> tuple[Any, Any]:
         data = xp.zeros((len(chunk), voxels, columns), xp.complex64)
         weight = xp.zeros((len(chunk), voxels, columns), xp.float32)
-        for f, (rows, fold_data, fold_weight) in enumerate(parts):
+        for f, rows in enumerate(parts):
             for c in range(classes):
                 wanted = c * n_rotations + chunk
-                at = np.minimum(np.searchsorted(rows, wanted), max(len(rows) - 1, 0))
-                present = np.flatnonzero(rows[at] == wanted) if len(rows) else np.zeros(0, np.int64)
+                at = np.minimum(np.searchsorted(rows.keys, wanted), max(len(rows.keys) - 1, 0))
+                present = np.flatnonzero(rows.keys[at] == wanted) if len(rows.keys) else np.zeros(0, np.int64)
                 there, source = xp.asarray(present), xp.asarray(at[present])
-                data[there, :, f * classes + c] = fold_data[source]
-                weight[there, :, f * classes + c] = fold_weight[source]
+                data[there, :, f * classes + c] = rows.data[source]
+                weight[there, :, f * classes + c] = rows.weight[source]
         a, b = None, None
         for mate in inserted:
             turn = xp.asarray((step.poses.rotations[chunk] @ mate).astype(np.float32))
@@ -189,7 +171,7 @@ def whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
 def relative_weight(step: EStep) -> FloatArray:
     """Weight of each optics group against the mean noise, by shell; 1 where there is one group. Shape (n optics, S)."""
     noise = step.model.noise
-    return mean_noise(noise, np.bincount(step.particles.optics, minlength=len(noise)))[None] / noise
+    return mean_noise(noise, step.particles.optics_counts(len(noise)))[None] / noise
 
 
 def mean_noise(noise: FloatArray, counts: npt.ArrayLike) -> FloatArray:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.statistics import ParticleResults
 
 
-def assigned(poses: list[Poses], results: ParticleResults, how: str) -> list[Poses]:
+def assigned(poses: Poses, results: ParticleResults, how: str) -> Poses:
     """The poses that enter the maps, with their weights.
 
     Parameters
     ----------
-    poses : list of Poses
-        Of each particle with their posteriors.
+    poses : Poses
+        With their posteriors, the best of each particle first.
     results : ParticleResults
     how : str
         "soft": as they are. "best-pose": of each class the best pose, with the posterior of the class. "best": the best pose of the
@@ -23,17 +22,10 @@ def assigned(poses: list[Poses], results: ParticleResults, how: str) -> list[Pos
     """
     if how == "soft":
         return poses
-    return [_best(p, results.posterior[i], how == "best") for i, p in enumerate(poses)]
-
-
-def _best(poses: Poses, posterior: npt.NDArray[np.float64], alone: bool) -> Poses:
-    """The best pose of each class, or of the likeliest alone; posteriors (classes + 1,), the last that of the empty class."""
-    order = np.argsort(-poses.score, kind="stable")
-    found, first = np.unique(poses.klass[order], return_index=True)
-    weight = posterior[found]
-    if alone:
-        likeliest = int(posterior.argmax())
-        weight = (found == likeliest).astype(float)
-    kept = np.flatnonzero(weight > 0)
-    row = order[first[kept]]
-    return Poses(poses.shift[row], poses.klass[row], poses.rotation[row], weight[kept].astype(np.float32))
+    particle, classes = poses.particle, results.posterior.shape[1]
+    best = np.zeros(len(particle), bool)
+    best[np.unique(particle * classes + poses.klass, return_index=True)[1]] = True
+    weight = results.posterior[particle, poses.klass]
+    if how == "best":
+        weight = (poses.klass == results.posterior.argmax(1)[particle]).astype(float)
+    return poses.kept(best & (weight > 0), weight.astype(np.float32))

@@ -78,7 +78,7 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
         write(state, describe_start(setup, state))
     reporter.message(
         f"{len(particles)} particles in {len(setup.group_names)} tomograms, box {setup.lattice.n} px of {setup.pixel_size:g} Å, "
-        f"noise temperature {state.temperature:.2f}, on {setup.device}."
+        f"noise temperature {state.temperature:.2f}, on {' and '.join(setup.devices)}."
     )
     classes: Classes | None = None
     # every fold is summed in one thread; a single fold has no threads but those of BLAS

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.data.classes import Classes
-from napari_subtomo.em.accumulate import map_sums, mean_noise, shell_sums
-from napari_subtomo.em.assignment import assigned
+from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.constraints import composed, constrained
 from napari_subtomo.em.convergence import followed, reason
-from napari_subtomo.em.expectation import EStep, Model, Particles, reference_volumes, search
+from napari_subtomo.em.expectation import EStep, search
 from napari_subtomo.em.frames import Held, in_frames, next_frames, searches_everywhere
 from napari_subtomo.em.global_search import search_everywhere
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
+from napari_subtomo.em.model import Model, Particles
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.priors import AnglePriors, RotationPrior
@@ -28,9 +28,9 @@ from napari_subtomo.em.scales import next_scales
 from napari_subtomo.em.seeding import clustered_references, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
-from napari_subtomo.em.stored_poses import iterate_stored
 from napari_subtomo.em.temperature import noise_temperature, uncertainty
-from napari_subtomo.numerics.backend import device_context, release_memory
+from napari_subtomo.em.work import Work, carried_out
+from napari_subtomo.numerics.backend import release_memory
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -107,7 +107,12 @@ class Setup:
     focus: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     relaxed: FloatArray | None = field(default=None, repr=False)
     priors: AnglePriors | None = None
-    device: str = "cpu"
+    devices: tuple[str, ...] = ("cpu",)
+
+    @property
+    def device(self) -> str:
+        """The first of the devices."""
+        return self.devices[0]
 
     @property
     def lattice(self) -> Lattice:
@@ -208,19 +213,12 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         best = search_everywhere(setup, step, coarse_pass(setup, state, step), last_map_shell, reporter)
         setup, step = replace(setup, frames=best.frames, centres=best.centres, prepared=best.prepared), best.step
         results, sums, shells = best.results, best.sums, best.shells
-    elif poses.is_single and step.grid.exact and (first_cc or o.assignment == "soft"):
-        results, sums, shells = iterate_stored(step, setup.prepared, last_map_shell, setup.mates, o.threads, reporter)
     else:
-        with device_context(step.device):
-            volumes = reference_volumes(step)
-        release_memory("cpu")  # here and below: what one part needed is not there on top of what the next one needs
-        found, results = search(step, setup.prepared, o.threads, reporter, volumes)
-        found = assigned(found, results, "soft" if first_cc else o.assignment)
-        release_memory("cpu")
-        sums = map_sums(step, setup.prepared, found, last_map_shell, setup.mates, o.threads, reporter)
-        del found
-        release_memory("cpu")
-        shells = shell_sums(step, setup.prepared, results, o.threads, volumes)
+        work = Work(step, setup.prepared, last_map_shell, setup.mates, o.assignment, o.threads)
+        at_most = setup.lattice.prefix(_last_map_shell(setup, replace(state, last_shell=setup.limit_shell)))
+        done = carried_out(work, setup.devices, setup.held.resident, at_most, reporter)
+        results, sums, shells = done.results, done.sums, done.shells
+        del done
     new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
     new = next_frames(setup, state, new, step.poses.angular_step)
     reporter.message(_line(new, results))
@@ -323,11 +321,10 @@ def _next_state(
 ) -> State:
     """Noise, temperature, scales, fractions, references and limits for the next iteration."""
     o = setup.options
-    noise, scales = state.noise, state.scales
+    noise = state.noise
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
         measured = shells.weight > 0
         noise = np.where(measured, np.maximum(shells.residual / np.where(measured, shells.weight, 1), 1e-30), setup.power)
-        scales = next_scales(setup, shells, state, maximiser, sums)
     fractions = np.maximum(results.posterior.mean(0), MIN_FRACTION)
     if not o.empty_class:
         fractions[-1] = 0
@@ -335,10 +332,11 @@ def _next_state(
         fractions = np.exp(state.log_fractions)
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
-    spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
+    spectrum = mean_noise(noise, setup.particles.optics_counts(len(noise)))
     references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
     references = constrained(setup, maximiser, references, sums, spectrum)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
+    scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
     total = np.einsum("nij,nj->ni", setup.frames, step.offsets_px + results.offset)

@@ -9,7 +9,7 @@ A particle is compared with the references of its own fold.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,8 +19,9 @@ import numpy.typing as npt
 from napari_subtomo.em.basis import Basis, phases, reference_basis, shift_basis
 from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.model import Model, Particles
 from napari_subtomo.em.poses import PoseGrid
-from napari_subtomo.em.posteriors import SPAN, Poses, collect, finish
+from napari_subtomo.em.posteriors import SPAN, Block, Poses, collect, finish
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.statistics import ParticleResults
@@ -36,45 +37,6 @@ BLOCK_BYTES = 32 * 2**20  # on processors: each thread has a block; larger ones 
 DEVICE_SHARE = 16  # a block takes this part of the free memory of a GPU
 REFERENCE_BYTES = 512 * 2**20
 ENOUGH = 200  # particles whose mean weight stands for all
-
-
-@dataclass(frozen=True)
-class Particles:
-    """Which group each of n particles belongs to, as indices from 0."""
-
-    optics: IntArray
-    group: IntArray
-    fold: IntArray
-
-
-@dataclass(frozen=True)
-class Model:
-    """What the E-step compares particles with.
-
-    Attributes
-    ----------
-    maps : ndarray, shape (folds, classes, n, n, n), float32
-        Masked references; a particle of fold f is compared with `maps[f]`.
-    noise : ndarray, shape (n optics groups, S)
-        σ² per unit weight.
-    temperature : float
-        κ.
-    scales : ndarray, shape (n groups,)
-    log_fractions : ndarray, shape (classes + 1,)
-        The last is the empty class (-inf: none).
-    map_noise : ndarray, shape (classes, S)
-        Variance of a reference's own noise, given back to the log-likelihood.
-    sigma_offset : float
-        Pixels.
-    """
-
-    maps: npt.NDArray[np.float32] = field(repr=False)
-    noise: FloatArray
-    temperature: float
-    scales: FloatArray
-    log_fractions: FloatArray
-    map_noise: FloatArray
-    sigma_offset: float
 
 
 @dataclass(frozen=True)
@@ -144,7 +106,7 @@ class EStep:
         """H/(κσ²) at the voxels of the comparison, mean of some of these particles, shape (V,)."""
         some = ids[np.linspace(0, len(ids) - 1, min(len(ids), ENOUGH)).astype(np.int64)]
         scale = self.model.scales[self.particles.group[some]].astype(np.float32)[:, None] ** 2
-        mean: npt.NDArray[np.float32] = (prepared.H[some, : self.voxels] * self.whitening(some) * scale).mean(0)
+        mean: npt.NDArray[np.float32] = (to_host(prepared.H[some, : self.voxels]) * self.whitening(some) * scale).mean(0)
         return mean
 
     def shift_log_prior(self, ids: IntArray) -> FloatArray:
@@ -217,8 +179,8 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Basis, power: An
     m, classes = len(ids), step.model.maps.shape[1]
     whitening = step.whitening(ids)
     scale = step.model.scales[step.particles.group[ids]].astype(np.float32)[:, None]
-    g = xp.asarray(prepared.GE[ids, : step.voxels] * (2 * scale * whitening))
-    h = xp.asarray(prepared.H[ids, : step.voxels] * (scale**2 * whitening))
+    g = xp.asarray(prepared.GE[ids, : step.voxels]) * xp.asarray(2 * scale * whitening)
+    h = xp.asarray(prepared.H[ids, : step.voxels]) * xp.asarray(scale**2 * whitening)
     shifted = (g[:, None, :] * shifts.functions[None]).reshape(-1, step.voxels)
     cross = refs.mix_last(shifted.view(xp.float32) @ refs.functions.view(xp.float32).T).reshape(m, len(shifts.functions), -1)
     cross = shifts.mix(cross).reshape(m, len(step.poses.shifts), classes, -1)
@@ -237,7 +199,7 @@ def score(step: EStep, prepared: Prepared, ids: IntArray, refs: Basis, power: An
     return log
 
 
-def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, volumes: Any = None) -> tuple[list[Poses], ParticleResults]:
+def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, volumes: Any = None) -> tuple[Poses, ParticleResults]:
     """Posteriors of all particles.
 
     Parameters
@@ -251,20 +213,20 @@ def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, vo
 
     Returns
     -------
-    poses : list of Poses
-        Of each particle, the poses that hold 99.9 % of the posterior of the real classes, scores replaced by posteriors.
+    poses : Poses
+        Those of each particle that hold 99.9 % of the posterior of the real classes, scores replaced by posteriors.
     results : ParticleResults
     """
     with device_context(step.device):
         found, running = _search(step, prepared, reference_volumes(step) if volumes is None else volumes, threads, reporter)
-    return finish(step, found, running)
+    return finish(step, found, running, threads)
 
 
-def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporter: Reporter) -> tuple[list[list[Poses]], FloatArray]:
+def _search(step: EStep, prepared: Prepared, volumes: Any, threads: int, reporter: Reporter) -> tuple[list[Block], FloatArray]:
     """Poses near the best of each particle, block by block, and the log of the sum over poses per class, shape (n, classes)."""
     count, span = len(prepared), 0.0 if step.cross_correlation else SPAN
     running, best = np.full((count, step.model.maps.shape[1]), -np.inf), np.full(count, -np.inf)
-    found: list[list[Poses]] = [[] for _ in range(count)]
+    found: list[Block] = []
 
     def take(log: Any, ids: IntArray, some: slice) -> None:
         collect(log, ids, some.start, running, best, found, span)

@@ -7,7 +7,7 @@ iteration, so that a run that was stopped goes on as if it had not been.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.poses import needed_step, steps_for
 from napari_subtomo.em.prepare import prepare
+from napari_subtomo.em.resident import Residence
 from napari_subtomo.em.state import State
 from napari_subtomo.progress import Reporter
 
@@ -29,10 +30,11 @@ LOCAL_SHIFTS = 3.0  # likewise, in steps of the offset
 
 @dataclass
 class Held:
-    """Frames (n, 3, 3) and centres (n, 3) that the prepared particles of a setup are in at present."""
+    """Frames (n, 3, 3) and centres (n, 3) that the prepared particles of a setup are in at present, and copies of them on devices."""
 
     frames: FloatArray
     centres: FloatArray
+    resident: Residence = field(default_factory=Residence)
 
     def are(self, frames: FloatArray, centres: FloatArray) -> bool:
         """Whether the particles are in these."""
@@ -50,6 +52,7 @@ def in_frames(setup: Setup, state: State, reporter: Reporter) -> Setup:
     found = setup.options.align and setup.options.local_range < 0 and not searches_everywhere(setup, state)
     frames, centres = (state.frames, state.centres) if found else (setup.frames, setup.input_offsets)
     if not setup.held.are(frames, centres):
+        setup.held.resident.clear()
         setup.held.frames = np.zeros((0, 3, 3))  # nothing to rely on if this is stopped halfway
         prepare(
             setup.load,

@@ -11,24 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import map_sums, shell_sums
-from napari_subtomo.em.expectation import EStep, Particles, compare, reference_volumes, search
+from napari_subtomo.em.expectation import EStep, compare, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import coarse_limits
-from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
+from napari_subtomo.em.threads import ordered_map
+from napari_subtomo.em.work import shares
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.backend import device_context, fft_module, namespace, to_host
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
-from napari_subtomo.progress import Reporter
+from napari_subtomo.progress import Quiet, Reporter
 
 if TYPE_CHECKING:
     from napari_subtomo.em.engine import Setup
@@ -113,9 +114,9 @@ def search_everywhere(setup: Setup, fine: EStep, coarse: EStep, last_map_shell: 
         Up to which maps are made.
     reporter : Reporter
     """
-    prepared, load, input_offsets = setup.prepared, setup.load, setup.input_offsets
+    prepared, input_offsets = setup.prepared, setup.input_offsets
     mask, mates, threads = setup.particle_mask, setup.mates, setup.options.threads
-    candidates = screen(coarse, prepared, input_offsets, mates, threads, reporter)
+    candidates = _screened(setup, coarse, reporter)
     whole = fine.lattice
     lattice = Lattice(whole.n, whole.last_shell, whole.k[: whole.prefix(last_map_shell)], whole.shell[: whole.prefix(last_map_shell)])
     count, classes = len(prepared), fine.model.maps.shape[1]
@@ -124,32 +125,56 @@ def search_everywhere(setup: Setup, fine: EStep, coarse: EStep, last_map_shell: 
     ge = g if mask is None else np.empty_like(g)
     best = Prepared(lattice, g, ge, h)
     frames, offsets = np.empty((count, 3, 3)), np.empty((count, 3))
-    results, sums = ParticleResults.empty(count, classes), None
+    results = ParticleResults.empty(count, classes)
     reporter.stage("Candidates", count, "particles")
-    for some in _batches(candidates, len(lattice)):
+
+    def batch(numbered: tuple[int, slice]) -> Sums:
+        """The sums of some candidates; what is found of their particles is noted."""
+        number, some = numbered
         particle = candidates.particle[some]
-        turned = resample_candidates(load, candidates, some, lattice, input_offsets, mask, threads, reporter)
-        own = np.einsum("nji,nj->ni", candidates.frames[some], candidates.offsets[some])
+        turned = resample_candidates(setup.load, candidates, some, lattice, input_offsets, mask, threads, reporter)
         step = replace(
             fine,
             lattice=lattice,
-            particles=Particles(*(labels[particle] for labels in (fine.particles.optics, fine.particles.group, fine.particles.fold))),
-            offsets_px=own,
+            particles=fine.particles.some(particle, len(fine.model.noise)),
+            offsets_px=np.einsum("nji,nj->ni", candidates.frames[some], candidates.offsets[some]),
             allowed=None if fine.allowed is None else fine.allowed[particle],
+            device=setup.devices[number % len(setup.devices)],
         )
-        poses, each = search(step, turned, threads, _Quiet(reporter))
+        poses, each = search(step, turned, threads, Quiet(reporter))
         first, share = combine(step, particle, each, results)
-        weighted = [Poses(p.shift, p.klass, p.rotation, (p.score * s).astype(np.float32)) for p, s in zip(poses, share, strict=True)]
-        part = map_sums(step, turned, weighted, last_map_shell, mates, threads, _Quiet(reporter))
-        sums = part if sums is None else sums + part
+        weighted = replace(poses, score=(poses.score * share[poses.particle]).astype(np.float32))
         ids = particle[first]
         frames[ids], offsets[ids] = candidates.frames[some][first], candidates.offsets[some][first]
         g[ids], h[ids] = turned.G[first], turned.H[first]
         if mask is not None:
             ge[ids] = turned.GE[first]
-    assert sums is not None
+        return map_sums(step, turned, weighted, last_map_shell, mates, threads, Quiet(reporter))
+
+    sums: Sums | None = None
+    for part in ordered_map(batch, enumerate(_batches(candidates, len(lattice))), len(setup.devices)):
+        sums = part if sums is None else sums + part
+    assert sums is not None, "every particle has a candidate"
     step = replace(fine, lattice=lattice, offsets_px=np.einsum("nji,nj->ni", frames, offsets))
     return Found(frames, offsets, best, step, results, sums, shell_sums(step, best, results, threads))
+
+
+def _screened(setup: Setup, coarse: EStep, reporter: Reporter) -> Candidates:
+    """Candidates of all particles, which the devices share, in the order of the particles."""
+    shared = shares(coarse.particles.fold, setup.devices)
+
+    def one(place: int) -> Candidates:
+        share = shared[place]
+        listener = reporter if place == 0 else Quiet(reporter)
+        some, offsets = setup.prepared.some(share.ids), setup.input_offsets[share.ids]
+        found = screen(share.step(coarse), some, offsets, setup.mates, setup.options.threads, listener)
+        return replace(found, particle=share.ids[found.particle])
+
+    if len(shared) == 1:
+        return screen(coarse, setup.prepared, setup.input_offsets, setup.mates, setup.options.threads, reporter)
+    parts = list(ordered_map(one, range(len(shared)), len(shared)))
+    order = np.argsort(np.concatenate([part.particle for part in parts]), kind="stable")
+    return Candidates(*(np.concatenate([getattr(part, f.name) for part in parts])[order] for f in fields(Candidates)))
 
 
 def screen(step: EStep, prepared: Prepared, input_offsets: FloatArray, mates: FloatArray, threads: int, reporter: Reporter) -> Candidates:
@@ -326,31 +351,3 @@ def _batches(candidates: Candidates, voxels: int) -> Iterator[slice]:
         end = end if end > begin else int(edges[np.searchsorted(edges, begin, side="right")])
         yield slice(begin, end)
         begin = end
-
-
-@dataclass(frozen=True)
-class _Quiet:
-    """A reporter that passes on the wish to stop: the stages of parts would hide that of the whole."""
-
-    reporter: Reporter
-
-    def stage(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """Ignore."""
-
-    def advance(self, steps: int = 1) -> None:
-        """See whether to stop."""
-        self.reporter.check()
-
-    def message(self, text: str) -> None:
-        """Ignore."""
-
-    def warn(self, text: str) -> None:
-        """Pass on."""
-        self.reporter.warn(text)
-
-    def event(self, kind: str, **data: Any) -> None:
-        """Ignore."""
-
-    def check(self) -> None:
-        """Pass on."""
-        self.reporter.check()

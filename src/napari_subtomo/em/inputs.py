@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.engine import Setup
-from napari_subtomo.em.expectation import Particles
 from napari_subtomo.em.frames import Held
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.memory import where_held
+from napari_subtomo.em.model import Particles
 from napari_subtomo.em.prepare import Load, Statistics3D, particle_power, prepare
 from napari_subtomo.em.priors import AnglePriors
 from napari_subtomo.errors import GeometryError, InputError, OptionError
@@ -29,7 +29,7 @@ from napari_subtomo.io.resolution import resolution_of
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
 from napari_subtomo.io.tomograms import TomogramSet
-from napari_subtomo.numerics.backend import resolve_device
+from napari_subtomo.numerics.backend import resolve_devices
 from napari_subtomo.numerics.fourier import lowpass, resize_centred
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rescale import rescale, same_pixel_size
@@ -151,7 +151,7 @@ def set_up(
             f"The particles are pieces of filaments ({HELICAL_TUBE_ID}): helical symmetry and priors along filaments are not supported; "
             "they are classified as single particles."
         )
-    device = resolve_device(options.device)
+    devices = resolve_devices(options.device)
     other_weights = not options.ctf_correction or options.ignore_ctf_until_first_peak
     source = open_subtomograms(particles, project, tomograms, scratch, with_multiplicity=other_weights, reporter=reporter)
     box, pixel_size = source.box, source.pixel_size
@@ -175,7 +175,7 @@ def set_up(
     if scratch is not None:
         resolution = resolution_of(user_path(options.reference, project), project)
         held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter)
-    setup = assemble(options, load, order, poses, labels, references, mask, pixel_size, device, reporter, held)
+    setup = assemble(options, load, order, poses, labels, references, mask, pixel_size, devices, reporter, held)
     if options.focus_mask is not None:
         setup = replace(setup, focus=_focus(user_path(options.focus_mask, project), mask, pixel_size, options.mask_diameter))
     return replace(setup, priors=angle_priors(options, particles, order))
@@ -253,7 +253,9 @@ def set_up_like(
     )
     poses = particles.angles[order], -particles.origins[order] / setup.pixel_size
     load = _loader(options, opened.read, order)
-    return assemble(options, load, order, poses, labels, setup.references, setup.maximiser.mask, setup.pixel_size, setup.device, reporter)
+    mask = setup.maximiser.mask
+    found = assemble(options, load, order, poses, labels, setup.references, mask, setup.pixel_size, setup.devices, reporter)
+    return replace(found, priors=angle_priors(options, particles, order))
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ def assemble(
     references: npt.NDArray[np.float32],
     mask: npt.NDArray[np.float32],
     pixel_size: float,
-    device: str,
+    devices: tuple[str, ...],
     reporter: Reporter,
     held: Path | None = None,
 ) -> Setup:
@@ -295,7 +297,7 @@ def assemble(
     mask : ndarray, shape (box, box, box)
     pixel_size : float
         Å.
-    device : str
+    devices : tuple of str
     reporter : Reporter
     held : Path, optional
         Folder for the resampled particles; without it they are kept in memory.
@@ -340,7 +342,7 @@ def assemble(
         tomograms=labels.tomogram,
         map_shell=_map_shell(options, lattice, box * pixel_size),
         relaxed=symmetry_matrices(options.relax_symmetry) if options.relax_symmetry else None,
-        device=device,
+        devices=devices,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.statistics import ParticleResults
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import namespace, to_host
 
 if TYPE_CHECKING:
@@ -22,13 +24,55 @@ SPAN = 16.0  # nats below a particle's best pose beyond which a pose is not reme
 KEPT = 0.999  # share of a particle's posterior in the sums of the maps
 LEAST = 1e-4  # posterior of the real classes below which a particle adds nothing to them
 MANY = 1000  # poses of a particle from which on those are forgotten that together hold
+PIECE = 2**16  # poses that are weighed at once
 TAIL = 1e-4  # this share of the sum over poses: `finish` leaves out ten times as much
 
 
-@dataclass
+@dataclass(frozen=True)
 class Poses:
-    """The poses of one particle that matter: parallel arrays."""
+    """The poses of n particles that matter, those of a particle beside each other.
 
+    Attributes
+    ----------
+    start : ndarray, shape (n + 1,)
+        Where the poses of each particle begin, and the number of all.
+    shift, klass, rotation : ndarray, shape (e,)
+        Indices into the grid of poses, and the class.
+    score : ndarray, shape (e,)
+        Log posterior numerators, or posteriors.
+    """
+
+    start: IntArray
+    shift: npt.NDArray[np.int32]
+    klass: npt.NDArray[np.int32]
+    rotation: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Number of particles."""
+        return len(self.start) - 1
+
+    @property
+    def particle(self) -> IntArray:
+        """Particle of each pose, shape (e,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.start))
+
+    def of(self, particle: int) -> Poses:
+        """The poses of one particle."""
+        here = slice(self.start[particle], self.start[particle + 1])
+        return Poses(np.array([0, here.stop - here.start]), self.shift[here], self.klass[here], self.rotation[here], self.score[here])
+
+    def kept(self, rows: npt.NDArray[np.bool_], score: npt.NDArray[np.float32]) -> Poses:
+        """Some poses of each particle, with other scores; both of shape (e,)."""
+        start = np.append(0, np.cumsum(rows))[self.start]
+        return Poses(start, self.shift[rows], self.klass[rows], self.rotation[rows], score[rows])
+
+
+@dataclass(frozen=True)
+class Block:
+    """Poses of some particles that were found together: parallel arrays, particles ascending, the best of each first."""
+
+    particle: IntArray
     shift: npt.NDArray[np.int32]
     klass: npt.NDArray[np.int32]
     rotation: npt.NDArray[np.int32]
@@ -36,7 +80,7 @@ class Poses:
 
 
 def collect(
-    log: Any, ids: IntArray, first_rotation: int, running: FloatArray, best: FloatArray, found: list[list[Poses]], span: float = SPAN
+    log: Any, ids: IntArray, first_rotation: int, running: FloatArray, best: FloatArray, found: list[Block], span: float = SPAN
 ) -> None:
     """Add a block's scores (m, nT, classes, r) to the running sums per class and remember the poses within `span` of the best.
 
@@ -47,32 +91,67 @@ def collect(
     flat = log.reshape(m, -1)
     top = to_host(flat.max(axis=1)).astype(np.float64)
     total = to_host(xp.exp(log - xp.asarray(top, dtype=xp.float32)[:, None, None, None]).sum(axis=(1, 3), dtype=xp.float64))
-    least, near = np.maximum(best[ids], top), []
-    for row in range(m):
-        where = xp.flatnonzero(flat[row] >= np.float32(least[row] - span))
-        score_, where = to_host(flat[row][where]), to_host(where)
-        if len(score_) > MANY and span > 0:
-            matter = score_ >= _least_that_matters(score_, top[row], total[row].sum())
-            score_, where = score_[matter], where[matter]
-        t, c, q = np.unravel_index(where, (log.shape[1], classes, r))
-        near.append(Poses(t.astype(np.int32), c.astype(np.int32), (q + first_rotation).astype(np.int32), score_))
+    least = np.maximum(best[ids], top)
+    where = xp.flatnonzero(flat >= xp.asarray(least - span, dtype=xp.float32)[:, None])
+    score = flat.reshape(-1)[where]
+    order = best_first(where // flat.shape[1], score)
+    where, score = to_host(where[order]), to_host(score[order])
+    row, inside = np.divmod(where, flat.shape[1])
+    if span > 0:
+        matter = _those_that_matter(row, score, top, total.sum(1))
+        row, inside, score = row[matter], inside[matter], score[matter]
+    shift, klass, rotation = (np.asarray(index, np.int32) for index in np.unravel_index(inside, (log.shape[1], classes, r)))
+    block = Block(ids[row], shift, klass, rotation + np.int32(first_rotation), score)
     # all that takes memory is done: from here on a block cannot fail halfway
     with np.errstate(divide="ignore"):
         running[ids] = np.logaddexp(running[ids], np.log(total) + top[:, None])
     best[ids] = least
-    for i, poses in zip(ids, near, strict=True):
-        found[i].append(poses)
+    found.append(block)
 
 
-def _least_that_matters(scores: npt.NDArray[np.float32], top: float, total: float) -> np.float32:
-    """The score below which poses hold less than `TAIL` of the sum over poses, exp(top)·total."""
-    ascending = np.sort(scores)
-    mass = np.cumsum(np.exp(ascending.astype(np.float64) - top))
-    least: np.float32 = ascending[min(int(np.searchsorted(mass, TAIL * total)), len(scores) - 1)]
-    return least
+def best_first(row: Any, score: Any) -> Any:
+    """Order by row, and within a row by falling score: one number for both is sorted much faster than two.
+
+    Parameters
+    ----------
+    row : array, shape (e,), int
+        Not negative.
+    score : array, shape (e,), float32
+    """
+    xp = namespace(score)
+    bits = score.view(xp.uint32)  # of an IEEE number: in order but for the sign bit, and for negative ones backwards
+    rising = xp.where(bits >= xp.uint32(1 << 31), ~bits, bits | xp.uint32(1 << 31))
+    return xp.argsort((row.astype(xp.uint64) << xp.uint64(32)) | (~rising).astype(xp.uint64))
 
 
-def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[list[Poses], ParticleResults]:
+def _those_that_matter(row: IntArray, scores: npt.NDArray[np.float32], top: FloatArray, total: FloatArray) -> slice | npt.NDArray[np.bool_]:
+    """Poses without those of particles with very many that together hold less than `TAIL` of the sum over poses, exp(top)·total."""
+    edges = np.searchsorted(row, np.arange(len(top) + 1))
+    many = np.flatnonzero(np.diff(edges) > MANY)
+    if not len(many):
+        return slice(None)
+    matter = np.ones(len(row), bool)
+    for i in many:
+        mine = slice(edges[i], edges[i + 1])
+        ascending = scores[mine][::-1]
+        mass = np.cumsum(np.exp(ascending.astype(np.float64) - top[i]))
+        matter[mine] = scores[mine] >= ascending[min(int(np.searchsorted(mass, TAIL * total[i])), len(ascending) - 1)]
+    return matter
+
+
+def _joined(found: list[Block], count: int) -> Poses:
+    """Poses of all particles, the best of each first."""
+    particle = np.concatenate([block.particle for block in found])
+    score = np.concatenate([block.score for block in found])
+    runs = np.count_nonzero(np.diff(particle)) + 1
+    # found in one pass, the poses of a particle are together and in order; in several, they come from several blocks
+    order = np.argsort(particle, kind="stable") if runs == count else best_first(particle, score)
+    shift, klass, rotation = (np.concatenate([getattr(b, name) for b in found])[order] for name in ("shift", "klass", "rotation"))
+    start = np.append(0, np.cumsum(np.bincount(particle, minlength=count)))
+    return Poses(start, shift, klass, rotation, score[order])
+
+
+def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 1) -> tuple[Poses, ParticleResults]:
     """Normalise, keep the poses that hold 99.9 %, and note the best of each particle."""
     count, classes = running.shape
     results = ParticleResults.empty(count, classes)
@@ -84,52 +163,84 @@ def finish(step: EStep, found: list[list[Poses]], running: FloatArray) -> tuple[
     results.log_likelihood[:] = total
     results.posterior[:, :classes] = np.exp(running - total[:, None])
     results.posterior[:, classes] = np.exp(log_fractions[-1] - total)
-    kept = []
-    means = np.zeros((count, 3, 3))
-    for i, parts in enumerate(found):
-        shift, klass = np.concatenate([p.shift for p in parts]), np.concatenate([p.klass for p in parts])
-        rotation, values = np.concatenate([p.rotation for p in parts]), np.concatenate([p.score for p in parts]).astype(np.float64)
+    poses = _joined(found, count)
+    start, share = poses.start, np.exp(real - total)
+    first = start[:-1]
+    results.shift[:], results.rotation[:], results.best_class[:] = (a[first] for a in (poses.shift, poses.rotation, poses.klass))
+    if step.cross_correlation:
+        results.posterior[:] = np.eye(classes + 1)[results.best_class]
+        results.log_evidence[:] = results.log_likelihood[:] = poses.score[first]
+    means, kept = np.zeros((count, 3, 3)), np.zeros(len(poses.score), bool)
+    posterior = np.zeros(len(poses.score), np.float32)
+
+    def weigh(some: slice) -> None:
+        """Posteriors of the poses of some particles, and the means about the best of each."""
+        rows, begin = slice(start[some.start], start[some.stop]), start[some] - start[some.start]
+        of = np.repeat(np.arange(len(begin)), np.diff(start[some.start : some.stop + 1]))
+        values, klass = poses.score[rows].astype(np.float64), poses.klass[rows]
         if step.cross_correlation:
-            order, gamma = np.array([int(values.argmax())]), np.ones(1)
-            results.posterior[i] = 0
-            results.posterior[i, klass[order[0]]] = 1
-            results.log_evidence[i] = results.log_likelihood[i] = values.max()
+            gamma = np.zeros(len(values))
+            gamma[begin] = 1
+            held = gamma > 0
         else:
-            order = np.argsort(-values, kind="stable")
-            gamma = np.exp(values[order] - total[i])
-            mass = np.cumsum(gamma)
-            share = np.exp(real[i] - total[i])
-            stop = int(np.searchsorted(mass, KEPT * share)) + 1
-            order, gamma = order[:stop], gamma[:stop]
-        first = order[0]
-        results.shift[i], results.rotation[i], results.best_class[i] = shift[first], rotation[first], klass[first]
-        results.pmax[i], results.significant[i] = gamma[0], len(order)
-        near = order[klass[order] == klass[first]]
-        means[i], results.offset[i] = local_mean(step.poses, rotation[near], shift[near], np.exp(values[near] - values[first]))
-        kept.append(Poses(shift[order], klass[order], rotation[order], gamma.astype(np.float32)))
+            gamma = np.exp(values - total[some][of])
+            before = np.cumsum(gamma) - gamma
+            before -= before[begin][of]
+            held = before < KEPT * share[some][of]
+            held[begin] = True
+        near = np.flatnonzero(held & (klass == klass[begin][of]))
+        weight = np.exp(values[near] - values[begin][of[near]])
+        shift, rotation = poses.shift[rows][near], poses.rotation[rows][near]
+        means[some], results.offset[some] = local_means(step.poses, rotation, shift, weight, np.searchsorted(near, begin))
+        results.pmax[some], results.significant[some] = gamma[begin], np.add.reduceat(held, begin, dtype=np.int64)
+        kept[rows], posterior[rows] = held, gamma
+
+    for _ in ordered_map(weigh, _pieces(start), threads):
+        pass
     results.turn[:] = nearest_rotations(means)
-    return kept, results
+    return poses.kept(kept, posterior), results
 
 
-def local_mean(poses: PoseGrid, rotation: IntArray, shift: IntArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Posterior means of rotation matrix and shift over the grid's neighbours of the best pose, the first.
+def _pieces(start: IntArray) -> Iterator[slice]:
+    """Particles in pieces with about `PIECE` poses, whole particles each."""
+    begin, count = 0, len(start) - 1
+    while begin < count:
+        end = max(begin + 1, int(np.searchsorted(start, start[begin] + PIECE, side="right")) - 1)
+        yield slice(begin, min(end, count))
+        begin = min(end, count)
+
+
+def local_means(
+    poses: PoseGrid, rotation: npt.NDArray[Any], shift: npt.NDArray[Any], weight: FloatArray, begin: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Posterior means of rotation matrix and shift over the grid's neighbours of the best pose of each particle, its first.
 
     The best grid point alone is off by up to half a step; neighbours farther than one and a half steps are other optima.
 
+    Parameters
+    ----------
+    poses : PoseGrid
+    rotation, shift, weight : ndarray, shape (e,)
+        Poses of m particles, those of a particle beside each other.
+    begin : ndarray, shape (m,)
+        Where those of each begin.
+
     Returns
     -------
-    rotation : ndarray, shape (3, 3)
+    rotation : ndarray, shape (m, 3, 3)
         No rotation yet: see `nearest_rotations`.
-    shift : ndarray, shape (3,)
+    shift : ndarray, shape (m, 3)
         Pixels.
     """
-    flat = poses.rotations.reshape(-1, 9)
-    turned = (flat @ flat[rotation[0]] - 1) / 2 >= np.cos(np.radians(1.5 * poses.angular_step) + 1e-6)
-    moved = ((poses.shifts - poses.shifts[shift[0]]) ** 2).sum(1) <= (1.5 * poses.shift_step + 1e-6) ** 2
-    close = turned[rotation] & moved[shift]
-    share = weight[close] / weight[close].sum()
-    mean: FloatArray = share @ flat[rotation[close]]
-    return mean.reshape(3, 3), share @ poses.shifts[shift[close]]
+    flat, of = poses.rotations.reshape(-1, 9), np.repeat(np.arange(len(begin)), np.diff(np.append(begin, len(weight))))
+    turned = (np.einsum("ei,ei->e", flat[rotation], flat[rotation[begin]][of]) - 1) / 2 >= np.cos(
+        np.radians(1.5 * poses.angular_step) + 1e-6
+    )
+    moved = ((poses.shifts[shift] - poses.shifts[shift[begin]][of]) ** 2).sum(1) <= (1.5 * poses.shift_step + 1e-6) ** 2
+    share = np.where(turned & moved, weight, 0)
+    share /= np.add.reduceat(share, begin)[of]
+    mean = np.add.reduceat(share[:, None] * flat[rotation], begin)
+    return mean.reshape(-1, 3, 3), np.add.reduceat(share[:, None] * poses.shifts[shift], begin)
 
 
 def nearest_rotations(matrices: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.lattice import Lattice
-from napari_subtomo.em.streamed import Rows, make_rows
+from napari_subtomo.em.streamed import ChosenRows, Rows, make_rows
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.backend import fft_module
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
@@ -63,6 +63,11 @@ class Prepared:
     def __len__(self) -> int:
         """Number of particles."""
         return len(self.G)
+
+    def some(self, ids: npt.NDArray[np.int64]) -> Prepared:
+        """Some of the particles, shape (m,), without a copy."""
+        g = ChosenRows(self.G, ids)
+        return Prepared(self.lattice, g, g if self.GE is self.G else ChosenRows(self.GE, ids), ChosenRows(self.H, ids))
 
 
 def resample(

@@ -93,6 +93,10 @@ class RotationPrior:
             norm[ids] = np.logaddexp.reduce(np.where(inside | whole[ids, None], log, -np.inf), axis=1)
         return replace(blank, norm=norm, whole=whole)
 
+    def some(self, ids: IntArray) -> RotationPrior:
+        """That of some particles."""
+        return replace(self, priors=self.priors.of(ids), frames=self.frames[ids], norm=self.norm[ids], whole=self.whole[ids])
+
     def log(self, ids: IntArray, some: slice) -> npt.NDArray[np.float32]:
         """Log prior of some rotations for some particles, shape (m, 1, 1, r) as scores have it."""
         log, inside = self._terms(ids, some)

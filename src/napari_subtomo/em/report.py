@@ -28,7 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) -> list[OwnMap]:
     """Each class's own map; while there is one common class, it stands for all."""
-    spectrum = mean_noise(noise, np.bincount(setup.particles.optics, minlength=len(noise)))
+    spectrum = mean_noise(noise, setup.particles.optics_counts(len(noise)))
 
     def of_class(c: int) -> OwnMap:
         return maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum)

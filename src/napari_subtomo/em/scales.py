@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.accumulate import mean_noise
-from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.state import State
-from napari_subtomo.em.statistics import ShellSums, Sums
+from napari_subtomo.em.statistics import ShellSums
 
 if TYPE_CHECKING:
     from napari_subtomo.em.engine import Setup
@@ -23,10 +21,18 @@ STRONG = 3.0  # least SSNR of the shells that scales of tomograms are fitted on
 FARTHEST = 5.0  # from the median, as a factor
 
 
-def next_scales(setup: Setup, shells: ShellSums, state: State, maximiser: Maximiser, sums: Sums) -> FloatArray:
-    """Scales of the next iteration: of tomograms, shape (n tomograms,), or with `particle_scales` of particles, shape (n,)."""
-    spectrum = mean_noise(state.noise, np.ones(len(state.noise)))
-    ssnr = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum).ssnr
+def next_scales(setup: Setup, shells: ShellSums, state: State, ssnr: FloatArray) -> FloatArray:
+    """Scales of the next iteration: of tomograms, shape (n tomograms,), or with `particle_scales` of particles, shape (n,).
+
+    Parameters
+    ----------
+    setup : Setup
+    shells : ShellSums
+    state : State
+        Before the iteration.
+    ssnr : ndarray, shape (S,)
+        Of the map of all particles.
+    """
     strong = np.flatnonzero(ssnr[1:] > STRONG) + 1
     cross, power = shells.cross[:, strong], shells.power[:, strong]
     if not setup.options.particle_scales:

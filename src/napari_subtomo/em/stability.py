@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.engine import Setup, initial_state, labels_by, one_iteration
-from napari_subtomo.em.expectation import Particles
 from napari_subtomo.em.frames import Held
+from napari_subtomo.em.model import Particles
 from napari_subtomo.em.prepare import Prepared, Statistics3D
 from napari_subtomo.em.state import State
 from napari_subtomo.io.atomic import atomic_path
@@ -83,7 +83,12 @@ class _Quiet:
 def part_of(setup: Setup, rows: IntArray, seed: int) -> Setup:
     """The setup of some of the particles, with folds and random numbers of its own."""
     p, chosen = setup.prepared, setup.particles
-    g = p.G[rows]
+    o = setup.options
+    if o.align and o.local_range < 0:  # a search of all orientations turns its particles where they are
+        g = p.G[rows]
+        prepared = Prepared(p.lattice, g, g if p.GE is p.G else p.GE[rows], p.H[rows])
+    else:
+        prepared = p.some(rows)
     folds = min(setup.options.folds, len(rows))
     fold = np.empty(len(rows), np.int64)
     fold[np.random.default_rng([seed, 2]).permutation(len(rows))] = np.arange(len(rows)) % folds
@@ -94,7 +99,7 @@ def part_of(setup: Setup, rows: IntArray, seed: int) -> Setup:
     return replace(
         setup,
         options=setup.options.model_copy(update={"seed": seed}),
-        prepared=Prepared(p.lattice, g, g if p.GE is p.G else p.GE[rows], p.H[rows]),
+        prepared=prepared,
         load=load,
         particles=Particles(chosen.optics[rows], chosen.group[rows], fold),
         order=setup.order[rows],

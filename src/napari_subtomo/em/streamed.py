@@ -121,6 +121,30 @@ class StreamedRows:
         return values.reshape((*np.shape(which), stop - start))
 
 
+class ChosenRows:
+    """Some rows of others, in an order of their own; nothing is copied.
+
+    Parameters
+    ----------
+    rows : Rows
+    ids : ndarray of int, shape (m,)
+    """
+
+    def __init__(self, rows: Rows, ids: npt.NDArray[np.int64]) -> None:
+        self._rows, self._ids = rows, ids
+        self.shape = (len(ids), *rows.shape[1:])
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._ids)
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """As of an array of shape (m, V)."""
+        if isinstance(key, tuple):
+            return self._rows[(self._ids[key[0]], *key[1:])]
+        return self._rows[self._ids[key]]
+
+
 def make_rows(folder: Path, names: Sequence[str], count: int, lattice: Lattice) -> list[StreamedRows]:
     """Files for the values of particles; a name that begins with "H" is real, others are complex.
 

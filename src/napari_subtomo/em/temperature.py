@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.expectation import Particles
+from napari_subtomo.em.model import Particles
 from napari_subtomo.em.prepare import Prepared
 
 FloatArray = npt.NDArray[np.float64]

@@ -21,7 +21,6 @@ LOWPASS_FACTOR = 1.25  # low-pass against the resolution of the reference
 UNKNOWN_LOWPASS = 60.0  # Å
 LOCAL_RANGE = 15.0  # degrees, where nothing tells how good orientations are
 LEAST_PER_CLASS, MOST_CLASSES = 75, 5
-FOLDS = 5  # of the E-step, which are worked on side by side
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def _pick(facts: Facts, diameter: float | None) -> dict[str, Suggestion | None]:
 
 
 def _extract(facts: Facts, diameter: float | None) -> dict[str, Suggestion | None]:
-    found: dict[str, Suggestion | None] = {"threads": _threads(facts, None)}
+    found: dict[str, Suggestion | None] = {"threads": _threads(facts)}
     if facts.tomogram_binning is not None and facts.tomogram_voxel is not None:
         reason = (
             f"The tomograms have voxels of {facts.tomogram_voxel:.4g} Å, {facts.tomogram_binning:.4g} times the pixel of the tilt series "
@@ -146,7 +145,7 @@ def _spread(facts: Facts, pixel: float) -> float | None:
 
 def _reconstruct(facts: Facts, diameter: float | None) -> dict[str, Suggestion | None]:
     """Extracted particles have their own box; for others, which are averaged in the tilt images, that of their extraction will do."""
-    found: dict[str, Suggestion | None] = {"threads": _threads(facts, None)}
+    found: dict[str, Suggestion | None] = {"threads": _threads(facts)}
     if facts.extracted is not False or not facts.has_tilt_images:
         return found
     grid = _extract(facts, diameter)
@@ -165,7 +164,7 @@ def _classify(facts: Facts, diameter: float | None) -> dict[str, Suggestion | No
         "local_range": _local_range(facts, diameter),
         "offset_range": _offset_range(facts, diameter),
         "classes": _classes(facts),
-        "threads": _threads(facts, FOLDS),
+        "threads": _threads(facts),
     }
 
 
@@ -263,9 +262,7 @@ def _classes(facts: Facts) -> Suggestion | None:
     )
 
 
-def _threads(facts: Facts, most: int | None) -> Suggestion | None:
-    if most is not None and facts.cores > most:
-        return Suggestion(most, f"The search works on {most} folds side by side; of {facts.cores} processors it can use {most}.")
+def _threads(facts: Facts) -> Suggestion | None:
     return Suggestion(facts.cores, f"This program may use {facts.cores} processor{'s' if facts.cores > 1 else ''}.")
 
 

@@ -105,6 +105,22 @@ def resolve_device(device: str) -> str:
     return f"cuda:{int(number or 0)}"
 
 
+def resolve_devices(devices: str) -> tuple[str, ...]:
+    """The devices of a list with commas, each as `resolve_device` has it.
+
+    Raises
+    ------
+    OptionError
+        A name is none of auto, cpu, cuda, cuda:N; the list has a device twice, or a processor beside GPUs.
+    DeviceError
+        A GPU was asked for and there is none of that number.
+    """
+    found = tuple(resolve_device(name.strip()) for name in devices.split(","))
+    if len(set(found)) < len(found) or (len(found) > 1 and "cpu" in found):
+        raise OptionError(f"Expected one device or several different GPUs such as cuda:0,cuda:1, found '{devices}'.")
+    return found
+
+
 def device_context(device: str) -> AbstractContextManager[Any]:
     """Context in which new arrays of the device's namespace land on it."""
     if device == "cpu":

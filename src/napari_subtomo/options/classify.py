@@ -169,7 +169,12 @@ class EMOptions(SubtomogramInputOptions):
         title="Pre-read all particles into RAM?",
         group="Compute",
     )
-    device: str = option("auto", "Where to compute: auto, cpu, or cuda:N.", title="Which GPUs to use", group="Compute")
+    device: str = option(
+        "auto",
+        "Where to compute: auto, cpu, cuda:N, or several GPUs, which share the particles (cuda:0,cuda:1).",
+        title="Which GPUs to use",
+        group="Compute",
+    )
     threads: int = option(2, "CPU threads.", title="Number of threads", group="Compute", ge=1)
     seed: int = option(1, "Random seed.", title="Random seed", group="Compute", ge=0)
 

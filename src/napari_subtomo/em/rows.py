@@ -1,0 +1,133 @@
+"""Data of the particles of a fold, shifted and summed by class and rotation: what is then turned back and inserted into the maps.
+
+For a row (class and rotation) these are Σ γ e^{+2πi k·t/n} s G and Σ γ s² H over particles and shifts. The posteriors of a block of
+particles are a sparse matrix, rows by pairs of particle and shift; on a GPU a product for each particle would be over before it has been
+asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.expectation import EStep
+from napari_subtomo.em.posteriors import Poses
+from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.numerics.backend import free_bytes, namespace, scipy_namespace
+from napari_subtomo.progress import Reporter
+
+IntArray = npt.NDArray[np.int64]
+
+BLOCK_BYTES = 64 * 2**20  # that a block takes with its shifted data
+DEVICE_SHARE = 16  # on a GPU this part of its free memory
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Sums over the particles of a fold.
+
+    Attributes
+    ----------
+    keys : ndarray, shape (r,)
+        class · rotations + rotation, ascending.
+    data : array, shape (r, v), complex64
+    weight : array, shape (r, v), float32
+    """
+
+    keys: IntArray
+    data: Any
+    weight: Any
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """What every sum needs, on the device.
+
+    Attributes
+    ----------
+    turns : array, shape (nT, v), complex64
+        Phases of the shifts.
+    relative : ndarray, shape (n optics, v), float32
+        Weights of the optics groups; on the host.
+    """
+
+    step: EStep
+    prepared: Prepared
+    turns: Any
+    relative: npt.NDArray[np.float32]
+
+    @property
+    def voxels(self) -> int:
+        """v."""
+        return int(self.turns.shape[1])
+
+    def data(self, ids: IntArray) -> Any:
+        """s G of some particles, weighted by optics group, shape (m, v)."""
+        xp, scale = namespace(self.turns), self._scale(ids)
+        return xp.asarray(self.prepared.G[ids, : self.voxels]) * xp.asarray(scale * self.relative[self.step.particles.optics[ids]])
+
+    def weight(self, ids: IntArray) -> Any:
+        """s² H of some particles, likewise."""
+        xp, scale = namespace(self.turns), self._scale(ids)
+        return xp.asarray(self.prepared.H[ids, : self.voxels]) * xp.asarray(scale**2 * self.relative[self.step.particles.optics[ids]])
+
+    def _scale(self, ids: IntArray) -> npt.NDArray[np.float32]:
+        return self.step.model.scales[self.step.particles.group[ids]].astype(np.float32)[:, None]
+
+
+def row_sums(shifted: Shifted, poses: Poses, some: IntArray, reporter: Reporter) -> Rows:
+    """Sums of some poses.
+
+    Parameters
+    ----------
+    shifted : Shifted
+    poses : Poses
+        With posteriors.
+    some : ndarray of int, shape (e,)
+        Which of them, ascending.
+    reporter : Reporter
+        Advanced by a particle at a time.
+    """
+    xp, voxels = namespace(shifted.turns), shifted.voxels
+    n_rotations = len(shifted.step.poses.rotations)
+    keys, row = np.unique(poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some], return_inverse=True)
+    sums = Rows(keys, xp.zeros((len(keys), voxels), xp.complex64), xp.zeros((len(keys), voxels), xp.float32))
+    particle, gamma, shift = np.searchsorted(poses.start, some, side="right") - 1, poses.score[some], poses.shift[some]
+    room = BLOCK_BYTES if shifted.step.device == "cpu" else max(BLOCK_BYTES, free_bytes(shifted.step.device) // DEVICE_SHARE)
+    for here in _whole_particles(particle, max(1, room // (16 * voxels))):
+        _add(shifted, sums, particle[here], row[here], shift[here], gamma[here])
+        reporter.advance(len(np.unique(particle[here])))
+    return sums
+
+
+def _whole_particles(particle: IntArray, most: int) -> Iterator[slice]:
+    """Poses of whole particles, at most so many or those of one; `particle` ascending."""
+    edges = np.append(np.flatnonzero(np.diff(particle, prepend=-1)), len(particle))
+    begin = 0
+    while begin < len(particle):
+        end = int(edges[np.searchsorted(edges, begin + most, side="right") - 1])
+        end = end if end > begin else int(edges[np.searchsorted(edges, begin, side="right")])
+        yield slice(begin, end)
+        begin = end
+
+
+def _add(shifted: Shifted, sums: Rows, particle: IntArray, row: IntArray, shift: Any, gamma: Any) -> None:
+    """Add the poses of some particles."""
+    xp, sparse = namespace(shifted.turns), scipy_namespace(shifted.turns).sparse
+    ids, who = np.unique(particle, return_inverse=True)
+    shifts = len(shifted.turns)
+    pairs, pair = np.unique(who * shifts + shift, return_inverse=True)
+    to, at_row = np.unique(row, return_inverse=True)
+    values, rows = xp.asarray(gamma), xp.asarray(at_row)
+    of_pairs = sparse.csr_matrix((values, (rows, xp.asarray(pair))), shape=(len(to), len(pairs)))
+    of_particles = sparse.csr_matrix((values, (rows, xp.asarray(who))), shape=(len(to), len(ids)))
+    moved = shifted.turns[xp.asarray(pairs % shifts)]
+    moved *= shifted.data(ids)[xp.asarray(pairs // shifts)]
+    data = xp.ascontiguousarray(of_pairs @ moved.view(xp.float32)).view(xp.complex64)
+    weight = xp.ascontiguousarray(of_particles @ shifted.weight(ids))
+    sums.data[xp.asarray(to)] += data
+    sums.weight[xp.asarray(to)] += weight
