@@ -42,6 +42,8 @@ FACTORS: dict[str, tuple[str, tuple[float, ...]]] = {
     "last shell": ("shell", (5, 6, 8, 10, 12)),
     "box": ("box", (24, 32, 40, 48)),
 }
+#: axes of the picture: processor seconds, MB
+TIMES, MEMORIES = (0.1, 20.0), (60.0, 1200.0)
 UNITS = {"box": "box (px)", "last shell": "last shell (Fourier px)", "rotations": "rotations searched", "offsets": "offsets searched"}
 
 
@@ -216,6 +218,7 @@ def table(found: dict[str, Any]) -> str:
 def draw(found: dict[str, Any], path: Path) -> None:
     """Time and memory against each factor, logarithmic both ways."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(13, 7.2), layout="constrained")
     for axes, (factor, part) in zip(figure.subplots(2, 3).ravel(), found.items(), strict=True):
@@ -227,15 +230,15 @@ def draw(found: dict[str, Any], path: Path) -> None:
         axes.loglog(x, expected, ":", color="C0", label=f"forecast, exponent {part['slopes']['expected_seconds']['exponent']:.2f}")
         axes.set_xlabel(UNITS.get(factor, factor), fontsize=12)
         axes.set_ylabel("time of an iteration (processor s)", color="C0", fontsize=11)
-        axes.set_ylim(0.05, 50)
-        axes.set_xticks(x, [f"{value:g}" for value in x])
-        axes.minorticks_off()
+        axes.set_ylim(*TIMES)
         right = axes.twinx()
         memory = part["slopes"]["peak_mb"]["exponent"]
         right.loglog(x, [row["peak_mb"] for row in part["rows"]], "s--", color="C1", label=f"memory, exponent {memory:.2f}")
         right.set_ylabel("largest memory (MB)", color="C1", fontsize=11)
-        right.set_ylim(30, 3000)
-        right.minorticks_off()
+        right.set_ylim(*MEMORIES)
+        axes.set_xticks(x, [f"{value:g}" for value in x])
+        for some in (axes, right):
+            some.xaxis.set_minor_locator(NullLocator())
         lines = [*axes.get_lines(), *right.get_lines()]
         axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=10)
     figure.savefig(path, dpi=110)
