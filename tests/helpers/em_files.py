@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,8 @@ from napari_subtomo.io.particles import ParticleSet, write_particles
 from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter, Silent
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "external-reconstruction.md"
 
 OPTIONS = {
     "classes": 2,
@@ -103,3 +108,17 @@ def classify(
     """Classify a project made by `write_project`."""
     folder = job_folder(root, name)
     return folder, run(options_for(root, world, **changed), folder, reporter or Silent())
+
+
+def program(folder: Path, text: str) -> str:
+    """A Python program of this text as a command line."""
+    path = folder / "program.py"
+    path.write_text(text)
+    return shlex.join([sys.executable, str(path)])
+
+
+def dividing_program(folder: Path) -> str:
+    """The program of the documentation for external reconstruction, which divides and does nothing else."""
+    match = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert match is not None
+    return program(folder, match[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from napari_subtomo.em.accuracy import UNKNOWN
 from napari_subtomo.em.agreement import Stability, summarise
 from napari_subtomo.em.convergence import reason
 from napari_subtomo.em.engine import Setup, initial_state, iterate
+from napari_subtomo.em.external import external_of
 from napari_subtomo.em.inputs import set_up
 from napari_subtomo.em.report import describe_start
 from napari_subtomo.em.stability import last_common, repeated
@@ -49,7 +51,9 @@ def run(options: ClassifyOptions, folder: JobFolder, reporter: Reporter) -> JobR
     Raises
     ------
     InputError
-        No particles, unusable files, or sizes that do not fit.
+        No particles, unusable files, sizes that do not fit, or an outside program that is not there.
+    JobError
+        The outside program failed, or made no usable map.
     """
     with scratch_folder(options.scratch_dir, folder) as scratch:
         return _run(options, folder, scratch, reporter)
@@ -59,11 +63,12 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
     """`run` with a folder for temporary files."""
     from threadpoolctl import threadpool_limits
 
+    external = external_of(options, folder)  # a program that is not there is said before particles are read
     particles, tomogram_set, _ = resolve_inputs(options, folder.project)
     _, tomograms, trajectories = input_paths(options, folder.project)
     # wherever threads are ours, each has one BLAS thread: no more threads than asked for, and results that do not depend on their number
     with threadpool_limits(limits=1, user_api="blas"):
-        setup = set_up(options, particles, folder.project, reporter, tomogram_set, scratch)
+        setup = replace(set_up(options, particles, folder.project, reporter, tomogram_set, scratch), external=external)
 
     def write(state: State, classes: Classes) -> None:
         write_state(folder.file(f"run_it{classes.iteration:03d}_state.npz"), state)
@@ -76,6 +81,8 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
         with threadpool_limits(limits=1, user_api="blas"):
             state = initial_state(setup)
         write(state, describe_start(setup, state))
+    if external is not None:
+        reporter.message(f"References are made by {external.command}.")
     reporter.message(
         f"{len(particles)} particles in {len(setup.group_names)} tomograms, box {setup.lattice.n} px of {setup.pixel_size:g} Å, "
         f"noise temperature {state.temperature:.2f}, on {' and '.join(setup.devices)}."

@@ -14,10 +14,11 @@ from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.constraints import composed, constrained
 from napari_subtomo.em.convergence import followed, reason
 from napari_subtomo.em.expectation import EStep, search
+from napari_subtomo.em.external import External, references_of
 from napari_subtomo.em.frames import Held, in_frames, next_frames, searches_everywhere
 from napari_subtomo.em.global_search import search_everywhere
 from napari_subtomo.em.lattice import Lattice
-from napari_subtomo.em.maximisation import Maximiser, References, resolved_shell
+from napari_subtomo.em.maximisation import Maximiser, resolved_shell
 from napari_subtomo.em.model import Model, Particles
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Load, Prepared
@@ -81,6 +82,8 @@ class Setup:
     relaxed : ndarray, shape (m, 3, 3), optional
         Symmetry mates of orientations that are searched too.
     priors : AnglePriors, optional
+    external : External, optional
+        The outside program that makes the references.
     """
 
     options: ClassifyOptions
@@ -108,6 +111,7 @@ class Setup:
     relaxed: FloatArray | None = field(default=None, repr=False)
     priors: AnglePriors | None = None
     devices: tuple[str, ...] = ("cpu",)
+    external: External | None = None
 
     @property
     def device(self) -> str:
@@ -219,7 +223,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         done = carried_out(work, setup.devices, setup.held.resident, at_most, reporter)
         results, sums, shells = done.results, done.sums, done.shells
         del done
-    new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc)
+    new = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc, reporter)
     new = next_frames(setup, state, new, step.poses.angular_step)
     reporter.message(_line(new, results))
     release_memory("cpu")
@@ -318,6 +322,7 @@ def _next_state(
     shells: ShellSums,
     maximiser: Maximiser,
     cross_correlation: bool,
+    reporter: Reporter,
 ) -> State:
     """Noise, temperature, scales, fractions, references and limits for the next iteration."""
     o = setup.options
@@ -333,7 +338,7 @@ def _next_state(
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
     spectrum = mean_noise(noise, setup.particles.optics_counts(len(noise)))
-    references: References = maximiser.references(sums, spectrum, o.regularisation, o.shrink_to, o.threads)
+    references = references_of(setup, maximiser, sums, spectrum, state.iteration + 1, reporter)
     references = constrained(setup, maximiser, references, sums, spectrum)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
     scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr)

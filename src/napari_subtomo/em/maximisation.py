@@ -7,6 +7,7 @@ Written maps are each class's own data, Wiener-filtered with the signal and nois
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,22 @@ class References:
 
     maps: npt.NDArray[np.float32]
     map_noise: FloatArray
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A reference before the division: numerator/(denominator + σ²/(T·τ²)).
+
+    Attributes
+    ----------
+    numerator, denominator : array, shape of the grid
+    regularisation : float or None
+        T; None where the denominator holds all the regularisation that there is.
+    """
+
+    numerator: Any
+    denominator: Any
+    regularisation: float | None
 
 
 @dataclass(frozen=True)
@@ -149,23 +166,13 @@ class Maximiser:
             for c in range(classes):
                 maps[:, c] = self._own_reference(sums.numerator[:, c].sum(0), sums.denominator[:, c].sum(0), noise, regularisation)
             return References(maps, map_noise)
-        everything = sums.total
-        by_fold = sums.numerator.sum(1), sums.denominator.sum(1)
-        totals = sums.numerator.sum(0), sums.denominator.sum(0)
-        mean = self.consensus(*everything, noise)
-        rho = self.spread(noise / (DELTA * regularisation * np.maximum(self.shell_mean(mean.real**2 + mean.imag**2), 1e-30)))
+        problems = self.left_out(sums, noise, regularisation)
 
         def of_fold(f: int) -> list[Any]:
-            left = 0 if folds == 1 else 1  # with a single fold there is nothing to leave out
             transforms = []
-            others = self.consensus(everything[0] - left * by_fold[0][f], np.maximum(everything[1] - left * by_fold[1][f], 0), noise)
-            for c in range(classes):
-                reference = others
-                if classes > 1:
-                    num = totals[0][c] - left * sums.numerator[f, c]
-                    den = np.maximum(totals[1][c] - left * sums.denominator[f, c], 0)
-                    reference = (num + rho * others) / (den + rho)
-                maps[f, c] = self.masked_map(reference)
+            for c, problem in enumerate(problems(f)):
+                num, den = problem.numerator, problem.denominator
+                maps[f, c] = self.masked_map(num / den if problem.regularisation is None else self.consensus(num, den, noise))
                 transforms.append(self.grid.transform(maps[f, c]))
             return transforms
 
@@ -173,6 +180,40 @@ class Maximiser:
         for c, of_class in enumerate(zip(*transforms, strict=True)):
             map_noise[c] = self.jackknife(list(of_class))
         return References(maps, map_noise)
+
+    def left_out(self, sums: Sums, noise: FloatArray, regularisation: float) -> Callable[[int], Iterator[Problem]]:
+        """For each fold, what the references of its particles are made of, class by class: none of their own data.
+
+        One class is the common average itself. Of several, each gets the common average as data of weight ρ.
+
+        Parameters
+        ----------
+        sums : Sums
+        noise : ndarray, shape (S,)
+            σ² per unit weight.
+        regularisation : float
+            T.
+        """
+        folds, classes = sums.numerator.shape[:2]
+        everything = sums.total
+        by_fold = sums.numerator.sum(1), sums.denominator.sum(1)
+        totals = sums.numerator.sum(0), sums.denominator.sum(0)
+        mean = self.consensus(*everything, noise)
+        rho = self.spread(noise / (DELTA * regularisation * np.maximum(self.shell_mean(mean.real**2 + mean.imag**2), 1e-30)))
+        left = 0 if folds == 1 else 1  # with a single fold there is nothing to leave out
+
+        def of_fold(f: int) -> Iterator[Problem]:
+            num, den = everything[0] - left * by_fold[0][f], np.maximum(everything[1] - left * by_fold[1][f], 0)
+            if classes == 1:
+                yield Problem(num, den, CONSENSUS_T)
+                return
+            others = self.consensus(num, den, noise)
+            for c in range(classes):
+                num = totals[0][c] - left * sums.numerator[f, c]
+                den = np.maximum(totals[1][c] - left * sums.denominator[f, c], 0)
+                yield Problem(num + rho * others, den + rho, None)
+
+        return of_fold
 
     def jackknife(self, transforms: list[Any]) -> FloatArray:
         """Variance per shell of estimates that each leave one fold out, shape (S,)."""

@@ -133,7 +133,7 @@ def _those_that_matter(row: IntArray, scores: npt.NDArray[np.float32], top: Floa
     matter = np.ones(len(row), bool)
     for i in many:
         mine = slice(edges[i], edges[i + 1])
-        ascending = scores[mine][::-1]
+        ascending = np.sort(scores[mine])
         mass = np.cumsum(np.exp(ascending.astype(np.float64) - top[i]))
         matter[mine] = scores[mine] >= ascending[min(int(np.searchsorted(mass, TAIL * total[i])), len(ascending) - 1)]
     return matter

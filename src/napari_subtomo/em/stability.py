@@ -110,6 +110,7 @@ def part_of(setup: Setup, rows: IntArray, seed: int) -> Setup:
         input_offsets=setup.input_offsets[rows],
         tomograms=setup.tomograms[rows],
         priors=None if setup.priors is None else setup.priors.of(rows),
+        external=None if setup.external is None else replace(setup.external, keep=False),
     )
 
 

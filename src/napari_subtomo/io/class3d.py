@@ -158,6 +158,8 @@ def _optimiser(
         r.DO_ZERO_MASK: flag[options.mask_particles],
         r.SOLVENT_MASK_NAME: "None" if options.solvent_mask is None else project.name(options.solvent_mask.absolute()),
         r.HIGHRES_LIMIT_EXPECTATION: options.highres_limit,
+        r.DO_EXTERNAL_RECONSTRUCT: flag[bool(options.external_reconstruct)],
+        r.DO_BLUSH: flag[options.blush],
         r.DO_SKIP_ALIGN: flag[not options.align],
         r.OVERALL_ACCURACY_ROTATIONS: classes.accuracy_rotations.min(),
         r.OVERALL_ACCURACY_TRANSLATIONS_ANGST: classes.accuracy_offsets.min(),

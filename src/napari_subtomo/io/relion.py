@@ -191,6 +191,18 @@ CHANGES_OPTIMAL_CLASSES = "rlnChangesOptimalClasses"  # a fraction
 CHANGES_OPTIMAL_ORIENTATIONS = "rlnChangesOptimalOrientations"
 CHANGES_OPTIMAL_OFFSETS = "rlnChangesOptimalOffsets"  # in Å
 
+DO_EXTERNAL_RECONSTRUCT = "rlnDoExternalReconstruct"
+DO_BLUSH = "rlnDoBlush"
+
+# --- external reconstruction ----------------------------------------------------------------------------------------------
+EXTERNAL_GENERAL = "external_reconstruct_general"
+EXTERNAL_TAU2 = "external_reconstruct_tau2"
+EXTERNAL_DATA_REAL = "rlnExtReconsDataReal"
+EXTERNAL_DATA_IMAG = "rlnExtReconsDataImag"
+EXTERNAL_WEIGHT = "rlnExtReconsWeight"
+EXTERNAL_RESULT = "rlnExtReconsResult"
+EXTERNAL_RESULT_STAR = "rlnExtReconsResultStarfile"
+
 # --- sampling.star --------------------------------------------------------------------------------------------------------
 SAMPLING_GENERAL = "sampling_general"
 SAMPLING_DIRECTIONS = "sampling_directions"

@@ -209,6 +209,20 @@ class ClassifyOptions(EMOptions):
         title="Empty class for false picks?",
         group="Optimisation",
     )
+    blush: bool = option(
+        False,
+        "Let RELION 5's denoising network make the references: its program relion_python_blush must be installed; it runs once for each "
+        "class and fold of every iteration.",
+        title="Use Blush regularisation?",
+        group="Optimisation",
+    )
+    external_reconstruct: str = option(
+        "",
+        "Program that makes the references from numerators and denominators, with its arguments; it gets the name of a STAR file in "
+        "RELION's format for external reconstruction, once for each class and fold of every iteration.",
+        title="External reconstruction program",
+        group="Advanced",
+    )
     start: Literal["leave-one-out", "random"] = option(
         "leave-one-out",
         "How classes begin from one reference: leave-one-out clustering at the poses of a common average, or RELION's random assignment.",
@@ -298,6 +312,10 @@ class ClassifyOptions(EMOptions):
             raise ValueError(
                 f"expected all orientations to be searched in the common iterations alone for repeats, found {self.global_iterations} such "
                 f"searches and {self.consensus_iterations} common iterations; use fewer of the former or more of the latter"
+            )
+        if self.blush and self.external_reconstruct:
+            raise ValueError(
+                "expected one program that makes the references, found --blush and --external-reconstruct; leave one of them out"
             )
         if self.align and self.offset_range > 0 and self.offset_step > 2 * self.offset_range:
             raise ValueError(
