@@ -195,7 +195,7 @@ MUTATIONS = (
     Mutation("law of the bound: T of the references", "em/maximisation.py", "(DELTA * regularisation * np", "(DELTA * np", BOUND),
     Mutation("consensus: its own T", "em/maximisation.py", "CONSENSUS_T = 4.0", "CONSENSUS_T = 4.4", CONSENSUS),
     Mutation("consensus: variance of differences", "em/maximisation.py", "DELTA = 0.3", "DELTA = 0.33", CONSENSUS),
-    Mutation("consensus: drawn to all folds", "em/maximisation.py", "(num + rho * others)", "(num + rho * mean)", CONSENSUS),
+    Mutation("consensus: drawn to all folds", "em/maximisation.py", "Problem(num + rho * others", "Problem(num + rho * mean", CONSENSUS),
     Mutation(
         "consensus: signal power without weights", "em/maximisation.py", "(denominator * (ratio", "(weight.mean() * (ratio", CONSENSUS
     ),
