@@ -355,9 +355,23 @@ def search_without_alignment(device: str) -> Outputs:
     return _searched(device, align=False)
 
 
-@_check(2e-3)
-def whole_iteration(device: str) -> Outputs:
-    setup = em_setup(16, 10, device)
+def _iterated(device: str, **options: Any) -> Outputs:
+    setup = em_setup(16, 10, device, **options)
     state, classes = one_iteration(setup, initial_state(setup), Silent())
     told: Any = SimpleNamespace(**vars(classes))
     return {"references": state.maps, "noise": state.noise, "labels": state.labels, "maps": told.maps, "origins": state.offsets}
+
+
+@_check(2e-3)
+def whole_iteration(device: str) -> Outputs:
+    return _iterated(device)
+
+
+@_check(2e-3)
+def whole_iteration_at_stored_poses(device: str) -> Outputs:
+    return _iterated(device, align=False)
+
+
+@_check(2e-3)
+def whole_iteration_over_all_orientations(device: str) -> Outputs:
+    return _iterated(device, local_range=-1.0, angular_step=30.0, offset_range=1.0, fixed_sampling=True)

@@ -61,6 +61,7 @@ LEAVE_OUT = ("tests/em/test_leave_out.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
 BOUND = ("tests/em/test_bound.py",)
+CONSENSUS = ("tests/em/test_consensus.py",)
 PROBABILITIES = ("tests/em/test_laws.py::test_posteriors_are_probabilities_in_every_iteration",)
 KEPT = ("tests/em/test_laws.py::test_the_poses_that_make_maps_hold_the_posteriors_but_for_a_thousandth",)
 UNITS = ("tests/em/test_laws.py::test_grey_scale_and_weights_have_no_unit",)
@@ -192,6 +193,12 @@ MUTATIONS = (
     Mutation("outside programs: units of the signal", "em/external.py", "/ (2.0 * n**4)", "/ (1.0 * n**4)", OUTSIDE),
     Mutation("outside programs: envelope without alignment", "em/external.py", "padded.envelope**2)", "padded.envelope)", OUTSIDE_FIXED),
     Mutation("law of the bound: T of the references", "em/maximisation.py", "(DELTA * regularisation * np", "(DELTA * np", BOUND),
+    Mutation("consensus: its own T", "em/maximisation.py", "CONSENSUS_T = 4.0", "CONSENSUS_T = 4.4", CONSENSUS),
+    Mutation("consensus: variance of differences", "em/maximisation.py", "DELTA = 0.3", "DELTA = 0.33", CONSENSUS),
+    Mutation("consensus: drawn to all folds", "em/maximisation.py", "Problem(num + rho * others", "Problem(num + rho * mean", CONSENSUS),
+    Mutation(
+        "consensus: signal power without weights", "em/maximisation.py", "(denominator * (ratio", "(weight.mean() * (ratio", CONSENSUS
+    ),
     Mutation("law of the bound: empty class in the likelihood", "em/posteriors.py", "np.logaddexp(real, log_fractions[-1])", "real", BOUND),
     Mutation(
         "probabilities: the empty class in their sum", "em/posteriors.py", "np.logaddexp(real, log_fractions[-1])", "real", PROBABILITIES
