@@ -114,7 +114,8 @@ for _name in ("shape", "ndim", "size", "dtype", "nbytes", "itemsize", "flags", "
 def wrap(value, device_id=None):
     """Numpy arrays and numbers as device arrays."""
     if isinstance(value, tuple | list):
-        return type(value)(wrap(v, device_id) for v in value)
+        kind = tuple if hasattr(value, "_fields") else type(value)  # named tuples take their parts one by one
+        return kind(wrap(v, device_id) for v in value)
     return ndarray(value, device_id) if isinstance(value, np.ndarray | np.generic) else value
 
 

@@ -24,8 +24,10 @@ FloatArray = npt.NDArray[np.float64]
 TOLERANCE = 1e-3
 #: Functions are used where there are at most this many of them for each that they stand for, and not for fewer than this.
 WORTH, LEAST = 0.75, 16
-#: Products with references have to have this many rows for each reference before functions are looked for: finding them is not free.
-ROWS = 1.2
+#: Finding functions for N references is not free: overlaps of their V voxels, and an eigenvalue problem. The product with them has to have
+#: at least `ROWS` · N · (1 + `EIGEN` · N / V) rows (as timed by benchmarks/growth.py); on a GPU `DEVICE` times as many, since products are
+#: what it does best (not measured).
+ROWS, EIGEN, DEVICE = 1.6, 4.0, 50.0
 
 
 @dataclass(frozen=True)
@@ -114,39 +116,40 @@ def reference_basis(references: Any, weight: Any, rows: int, tolerance: float = 
     Basis
         On the references' device; references are their own functions where others would not pay.
     """
-    if tolerance <= 0 or len(references) < LEAST or rows < ROWS * len(references):
+    xp, (count, voxels) = namespace(references), references.shape
+    enough = (1.0 if xp is np else DEVICE) * ROWS * count * (1 + EIGEN * count / voxels)
+    if tolerance <= 0 or count < LEAST or rows < enough:
         return Basis(references, None, 0.0)
-    xp = namespace(references)
     weighted = (references * xp.sqrt(weight)).view(xp.float32).astype(xp.float64)  # rounded overlaps would hide what is left
-    mixing, residual = leading(to_host(weighted @ weighted.T), tolerance)
-    if mixing.shape[1] > WORTH * len(references):
+    mixing, residual = leading(weighted @ weighted.T, tolerance)
+    if mixing.shape[1] > WORTH * count:
         return Basis(references, None, 0.0)
-    mixing = xp.asarray(mixing)
     return Basis(xp.ascontiguousarray(mixing.T @ references.view(xp.float32)).view(xp.complex64), mixing, residual)
 
 
-def leading(overlaps: FloatArray, tolerance: float) -> tuple[npt.NDArray[np.float32], float]:
+def leading(overlaps: Any, tolerance: float) -> tuple[Any, float]:
     """The combinations of fewest functions from which all given ones follow within the tolerance (Eckart & Young: leading eigenvectors).
 
     Parameters
     ----------
-    overlaps : ndarray, shape (N, N)
+    overlaps : array, shape (N, N), float64
         Inner products of the given functions.
     tolerance : float
         Largest squared residual of a given one.
 
     Returns
     -------
-    mixing : ndarray, shape (N, s), float32
+    mixing : array, shape (N, s), float32
         Orthonormal columns: functions are `mixing.T @ given`, the given ones again `mixing @ functions`.
     residual : float
         Largest squared residual.
     """
-    values, vectors = np.linalg.eigh(overlaps)
+    xp = namespace(overlaps)
+    values, vectors = xp.linalg.eigh(overlaps)
     # what is left of each without the smallest functions, one more in each column
-    left = (vectors**2 * np.maximum(values, 0)).cumsum(axis=1).max(axis=0)
+    left = to_host((vectors**2 * xp.maximum(values, 0)).cumsum(axis=1).max(axis=0))
     dropped = min(int(np.searchsorted(left, tolerance, side="right")), len(overlaps) - 1)  # functions of nothing leave nothing
-    return np.ascontiguousarray(vectors[:, dropped:]).astype(np.float32), float(left[dropped - 1]) if dropped else 0.0
+    return xp.ascontiguousarray(vectors[:, dropped:]).astype(xp.float32), float(left[dropped - 1]) if dropped else 0.0
 
 
 def _overlaps(shifts: FloatArray, lattice: Lattice, last_shell: int, energy: FloatArray) -> FloatArray:

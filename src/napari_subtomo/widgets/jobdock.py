@@ -292,7 +292,7 @@ class JobDock(Dock):
 
     def _finished(self, folder: Path, state: JobState) -> None:
         self.show_results(folder, self.project)
-        self.status.say(" ".join([text.rstrip(":") for text in state.messages if not text.startswith(" ")][-2:]))  # no lists
+        self.status.say_briefly(" ".join([text.rstrip(":") for text in state.messages if not text.startswith(" ")][-2:]))  # no lists
         if (folder, state.ended) not in self._told and self._run is not None and self._run.folder == folder:
             self._told.add((folder, state.ended))
             record = read_record(folder)

@@ -33,6 +33,11 @@ class StatusLine(QLabel):
         self.setStyleSheet("")
         self._show(text)
 
+    def say_briefly(self, text: str, most: int = 120) -> None:
+        """Show as much of a text as there is room for beside results; the whole of it is the tooltip."""
+        self.say(text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …")
+        self.setToolTip(text if len(text) > most else "")
+
     def warn(self, text: str) -> None:
         """Show a warning, in its colour and with its sign."""
         self.setStyleSheet(f"color: {WARNING};")
@@ -51,6 +56,7 @@ class StatusLine(QLabel):
 
     def _show(self, text: str) -> None:
         self.setText(text)
+        self.setToolTip("")
         self.setVisible(bool(text))
 
 
