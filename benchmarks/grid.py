@@ -80,7 +80,10 @@ CELLS = {
     "prior-3": Cell("error of orientations", "3°", "--prior-error 3"),
     "prior-10": Cell("error of orientations", "10°", "--prior-error 10", "--local-range 15 --angular-step 3.75"),
     "prior-none": Cell(
-        "error of orientations", "not known", "--prior-error 180 --prior-error-max 180", "--local-range -1 --angular-step 7.5"
+        "error of orientations",
+        "not known; the larger species' density is the reference",  # an average without orientations shows nothing
+        "--prior-error 180 --prior-error-max 180",
+        "--local-range -1 --angular-step 7.5 --reference densities/holo.mrc",
     ),
     "wedge-50": Cell("tilts", "±50°", "--tilt-range 50"),
     "tilts": Cell("extracted from", "tilt images", source="tilts"),

@@ -148,6 +148,7 @@ def expected_seconds(row: dict[str, Any]) -> float:
     shell, box = row["shell"], row["box"]
     map_shell = min((box - 1) // 2, shell + M_STEP_SHELLS)
     step = Iteration(
+        row["particles"],
         row["rotations"],
         row["offsets"],
         row["classes"],
@@ -157,7 +158,7 @@ def expected_seconds(row: dict[str, Any]) -> float:
         options.folds,
         functions(row["offsets"], row["reach"], shell / box),
     )
-    return _seconds(step, row["particles"], box, options, Facts(cores=1), DEFAULT, False)
+    return _seconds(step, box, options, Facts(cores=1), DEFAULT, False)
 
 
 def slope(x: list[float], y: list[float]) -> dict[str, float]:

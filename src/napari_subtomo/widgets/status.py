@@ -33,7 +33,7 @@ class StatusLine(QLabel):
         self.setStyleSheet("")
         self._show(text)
 
-    def say_briefly(self, text: str, most: int = 120) -> None:
+    def say_briefly(self, text: str, most: int = 150) -> None:
         """Show as much of a text as there is room for beside results; the whole of it is the tooltip."""
         self.say(text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …")
         self.setToolTip(text if len(text) > most else "")
