@@ -3,6 +3,7 @@
     python benchmarks/gpu_check.py                     # all checks, then the benchmark; writes gpu_check.json
     python benchmarks/gpu_check.py --only-checks
     python benchmarks/gpu_check.py --tests             # the numerical tests of the folder `tests` as well (pytest)
+    python benchmarks/gpu_check.py --full-size 180     # classifications as large as the HIV tutorial's too, each at most 180 s
 
 Needs a clone of the repository, an NVIDIA GPU, Python 3.11 or later, CuPy (cupy-cuda12x or cupy-cuda13x), numpy, scipy and pydantic; with
 --tests also pytest, hypothesis, scikit-image, mrcfile, matplotlib and threadpoolctl. Neither napari nor Qt is needed, and the package
@@ -26,7 +27,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("tests/numerics", "tests/geometry", "tests/em/test_expectation.py")
+EM_TESTS = ("expectation", "basis", "bound", "global_search", "laws", "stored_poses", "work")
+TESTS = ("tests/numerics", "tests/geometry", *(f"tests/em/test_{name}.py" for name in EM_TESTS))
+#: of hiv_size.py, each with its own report
+FULL_SIZE = {"box64": "", "box64-tf32": "--tf32 --iterations 8", "box128": "--box 128 --shells 37 --iterations 8"}
 
 
 def main(words: list[str] | None = None) -> int:
@@ -36,6 +40,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, default=Path("gpu_check.json"), help="where the report goes")
     parser.add_argument("--only-checks", action="store_true", help="no benchmark")
     parser.add_argument("--tests", action="store_true", help="run the numerical tests with pytest too")
+    parser.add_argument(
+        "--full-size", type=float, default=0, metavar="SECONDS", help="run hiv_size.py, so long at most for each of its cases"
+    )
     parser.add_argument("--box", type=int, default=48, help="box of the benchmark's particles, px")
     parser.add_argument("--particles", type=int, default=96, help="particles of the benchmark")
     parser.add_argument("--shells", type=int, nargs="+", default=[8, 12, 16], help="last shells of the benchmark's E-steps")
@@ -58,7 +65,23 @@ def main(words: list[str] | None = None) -> int:
         passed = passed and report["tests"]["status"] == 0
     if not options.only_checks:
         report["benchmark"] = [benchmark(device, options.box, options.particles, shell, options.threads) for shell in options.shells]
+    if options.full_size > 0:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")  # should time run out
+        report["full_size"] = {name: full_size(name, words, options) for name, words in FULL_SIZE.items()}
     return finish(options.json, report | {"status": "passed" if passed else "failed"})
+
+
+def full_size(name: str, words: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The report of hiv_size.py, as far as it came."""
+    path = options.json.with_name(f"{options.json.stem}-{name}.json")
+    path.unlink(missing_ok=True)
+    command = [sys.executable, str(ROOT / "benchmarks/hiv_size.py"), "--device", options.device, "--json", str(path), *words.split()]
+    print(" ".join(command[1:]), flush=True)
+    try:
+        status: int | str = subprocess.run(command, timeout=options.full_size).returncode
+    except subprocess.TimeoutExpired:
+        status = "out of time"
+    return {"status": status} | (json.loads(path.read_text()) if path.is_file() else {})
 
 
 def finish(path: Path, report: dict[str, Any]) -> int:

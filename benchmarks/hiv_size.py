@@ -89,14 +89,20 @@ def main(words: list[str] | None = None) -> int:
         now = time.perf_counter()
         rows.append(row(setup, state, classes, clock, now - before, report["peak_tflops"]))
         print(json.dumps(rows[-1]), flush=True)
+        write(options.json, report | {"iterations": rows})  # what there is, should time run out
         clock.clear()
         before = time.perf_counter()
     report |= {"iterations": rows, "seconds": round(sum(r["seconds"] for r in rows), 1), "rand_index": rand_index(state.labels, labels)}
     report["error_nat"] = error(setup, state)
     index, wrong = report["rand_index"], report["error_nat"]["rms"]
     print(f"{report['seconds']} s for {len(rows)} iterations, index {index:.2f}, error {wrong:.1e} nat r.m.s.")
-    options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write(options.json, report)
     return 0
+
+
+def write(path: Path, report: dict[str, Any]) -> None:
+    """Write the report."""
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def parse(words: list[str] | None) -> argparse.Namespace:
