@@ -6,6 +6,7 @@ either: one that is deleted while its own signal is delivered, or in a thread, c
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 
 #: Seconds between two reports to the window; more of them make it stutter.
 PULSE = 0.1
+#: Seconds that the end of the program waits for threads that have been asked to stop.
+FAREWELL = 3.0
 
 
 def alive(thing: QObject) -> bool:
@@ -105,9 +108,22 @@ class _PostOffice(QObject):
         self._letters: queue.SimpleQueue[tuple[weakref.ref[Task[Any]], str, tuple[Any, ...]]] = queue.SimpleQueue()
         self.underway: set[Task[Any]] = set()  # held until their end is delivered
         self.wake.connect(self._read, Qt.ConnectionType.QueuedConnection)
+        self._closed = False
+        atexit.register(self.close)  # before Qt is taken down, which was set up before
+
+    def close(self) -> None:
+        """The program ends: threads are stopped, and a late one must not touch Qt, which may be gone by then."""
+        self._closed = True
+        until = time.monotonic() + FAREWELL
+        for task in list(self.underway):
+            task.cancel()
+        for task in list(self.underway):
+            task.wait(max(0.0, until - time.monotonic()))
 
     def send(self, task: weakref.ref[Task[Any]], signal: str, *values: Any) -> None:
         """From any thread."""
+        if self._closed:
+            return
         self._letters.put((task, signal, values))
         self.wake.emit()
 
