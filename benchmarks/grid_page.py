@@ -111,8 +111,7 @@ def document(data: Mapping[str, Any], cells: Mapping[str, Any], centre: str) -> 
     ]
     theirs = rows(data, cells, "relion")
     if theirs:
-        lines += ["", "## RELION 3.1.3, on the same particles", "", *table_lines(theirs, heads()), "", "## Difference, ours less RELION's"]
-        lines += ["", "Mean over the samples that both classified, with its 95 % interval (paired, Student's distribution)."]
+        lines += ["", "## RELION 3.1.3, on the same particles", "", *table_lines(theirs, heads())]
         differences = []
         for name, cell in cells.items():
             pairs = [paired(data.get(name, {}), figure) for _, _, _, figure in FIGURES]
@@ -120,5 +119,9 @@ def document(data: Mapping[str, Any], cells: Mapping[str, Any], centre: str) -> 
                 count = max(pair[2] for pair in pairs if pair)
                 texts = [f"{p[0]:+.{d}f} ± {p[1]:.{d}f}" if p else "–" for p, (_, _, d, _) in zip(pairs, FIGURES, strict=True)]
                 differences.append([f"{cell.factor}: {cell.level}", str(count), *texts])
-        lines += ["", *table_lines(differences, heads())]
+        said = "Mean over the samples that both classified, with its 95 % interval (paired, Student's distribution)."
+        if differences:
+            lines += ["", "## Difference, ours less RELION's", "", said, "", *table_lines(differences, heads())]
+        else:
+            lines += ["", "Differences with intervals need two samples or more that both classified."]
     return "\n".join(lines) + "\n"
