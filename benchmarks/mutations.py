@@ -173,17 +173,17 @@ MUTATIONS = (
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
     Mutation("particle left out at fixed poses", "em/start.py", "along - own * power", "along", LEAVE_OUT),
-    Mutation("law of the bound: weights of scaled particles", "em/rows.py", "scale**2 * self._factor", "scale * self._factor", BOUND),
+    Mutation("law of the bound: weights of scaled particles", "em/pose_sums.py", "scale**2 * self._factor", "scale * self._factor", BOUND),
     Mutation(
         "law of the bound: noise of optics groups in sums",
-        "em/rows.py",
+        "em/pose_sums.py",
         "(scale * self._factor(ids))",
         "(scale)",
         BOUND,
     ),
     Mutation(
         "law of the bound: shifts of summed data",
-        "em/rows.py",
+        "em/pose_sums.py",
         "shifted.turns[xp.asarray(pairs % shifts)]",
         "shifted.turns[xp.asarray(pairs % shifts)].conj()",
         BOUND,

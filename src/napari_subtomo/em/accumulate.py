@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from napari_subtomo.em.basis import phases
 from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
+from napari_subtomo.em.pose_sums import PoseSums, Shifted, pose_sums
 from napari_subtomo.em.posteriors import LEAST, Poses
 from napari_subtomo.em.prepare import Prepared
-from napari_subtomo.em.rows import Rows, Shifted, row_sums
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
@@ -66,10 +66,10 @@ def _map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, ma
     members = [np.flatnonzero((step.particles.fold == f)[particle] & held[particle]) for f in range(folds)]
     sums = xp.zeros((step.grid.nodes, columns), xp.complex64), xp.zeros((step.grid.nodes, columns), xp.float32)
 
-    def one_fold(f: int, first: int, last: int) -> Rows:
+    def one_fold(f: int, first: int, last: int) -> PoseSums:
         """Sums of the poses of a fold at these rotations."""
         rotation = poses.rotation[members[f]]
-        return row_sums(shifted, poses, members[f][(rotation >= first) & (rotation <= last)], reporter)
+        return pose_sums(shifted, poses, members[f][(rotation >= first) & (rotation <= last)], reporter)
 
     room = SUMS_BYTES if step.device == "cpu" else max(SUMS_BYTES, free_bytes(step.device) // 4)
     keys = [poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some] for some in members if len(some)]
@@ -91,7 +91,14 @@ def _portions(keys: list[IntArray], n_rotations: int, most: int) -> list[IntArra
 
 
 def _insert(
-    step: EStep, parts: list[Rows], used: IntArray, sums: tuple[Any, Any], voxels: int, mates: FloatArray, threads: int, reporter: Reporter
+    step: EStep,
+    parts: list[PoseSums],
+    used: IntArray,
+    sums: tuple[Any, Any],
+    voxels: int,
+    mates: FloatArray,
+    threads: int,
+    reporter: Reporter,
 ) -> None:
     """Rotate the summed data of each rotation back and add them on the padded grid, shape (nodes, folds·classes)."""
     (numerator, denominator), n_rotations = sums, len(step.poses.rotations)

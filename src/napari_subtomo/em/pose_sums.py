@@ -27,8 +27,8 @@ DEVICE_SHARE = 16  # on a GPU this part of its free memory
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Sums over the particles of a fold.
+class PoseSums:
+    """Sums over the particles of a fold, one row for each class and rotation that any of them takes.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Shifted:
         return self.step.model.scales[self.step.particles.group[ids]].astype(np.float32)[:, None]
 
 
-def row_sums(shifted: Shifted, poses: Poses, some: IntArray, reporter: Reporter) -> Rows:
+def pose_sums(shifted: Shifted, poses: Poses, some: IntArray, reporter: Reporter) -> PoseSums:
     """Sums of some poses.
 
     Parameters
@@ -102,7 +102,7 @@ def row_sums(shifted: Shifted, poses: Poses, some: IntArray, reporter: Reporter)
     xp, voxels = namespace(shifted.turns), shifted.voxels
     n_rotations = len(shifted.step.poses.rotations)
     keys, row = np.unique(poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some], return_inverse=True)
-    sums = Rows(keys, xp.zeros((len(keys), voxels), xp.complex64), xp.zeros((len(keys), voxels), xp.float32))
+    sums = PoseSums(keys, xp.zeros((len(keys), voxels), xp.complex64), xp.zeros((len(keys), voxels), xp.float32))
     particle, gamma, shift = np.searchsorted(poses.start, some, side="right") - 1, poses.score[some], poses.shift[some]
     room = BLOCK_BYTES if shifted.step.device == "cpu" else max(BLOCK_BYTES, free_bytes(shifted.step.device) // DEVICE_SHARE)
     for here in _whole_particles(particle, max(1, room // (16 * voxels))):
@@ -122,7 +122,7 @@ def _whole_particles(particle: IntArray, most: int) -> Iterator[slice]:
         begin = end
 
 
-def _add(shifted: Shifted, sums: Rows, particle: IntArray, row: IntArray, shift: Any, gamma: Any) -> None:
+def _add(shifted: Shifted, sums: PoseSums, particle: IntArray, row: IntArray, shift: Any, gamma: Any) -> None:
     """Add the poses of some particles."""
     xp, sparse = namespace(shifted.turns), scipy_namespace(shifted.turns).sparse
     ids, who = np.unique(particle, return_inverse=True)
