@@ -73,6 +73,7 @@ def main(words: list[str] | None = None) -> int:
         os.environ["CUPY_TF32"] = "1"
     sys.path[:0] = [str(HERE.parent / "src"), str(HERE)]
     from napari_subtomo.em.engine import initial_state, iterate
+    from napari_subtomo.em.start import rand_index
     from napari_subtomo.numerics.backend import resolve_devices
 
     devices = resolve_devices(options.device)
@@ -92,7 +93,8 @@ def main(words: list[str] | None = None) -> int:
         write(options.json, report | {"iterations": rows})  # what there is, should time run out
         clock.clear()
         before = time.perf_counter()
-    report |= {"iterations": rows, "seconds": round(sum(r["seconds"] for r in rows), 1), "rand_index": rand_index(state.labels, labels)}
+    report |= {"iterations": rows, "seconds": round(sum(r["seconds"] for r in rows), 1)}
+    report["rand_index"] = round(rand_index(state.labels, labels), 4)
     report["error_nat"] = error(setup, state)
     index, wrong = report["rand_index"], report["error_nat"]["rms"]
     print(f"{report['seconds']} s for {len(rows)} iterations, index {index:.2f}, error {wrong:.1e} nat r.m.s.")
@@ -123,7 +125,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
 
 def make(options: argparse.Namespace, devices: tuple[str, ...]) -> tuple[Any, np.ndarray]:
     """A setup with simulated particles, and the density that each is of (1-based)."""
-    from napari_subtomo.em.assembly import Labels, arranged
+    from napari_subtomo.em.assembly import Labels, assemble
     from napari_subtomo.em.lattice import Lattice, lattice_map
     from napari_subtomo.em.prepare import Prepared
     from napari_subtomo.geometry.orientations import random_matrices
@@ -174,7 +176,7 @@ def make(options: argparse.Namespace, devices: tuple[str, ...]) -> tuple[Any, np
         weights[(z * n + y) * (n // 2 + 1)] = prepared.H[i][plane]
         return SimpleNamespace(data=lattice_map(prepared.G[i], lattice), weights=weights.reshape(n, n, n // 2 + 1), multiplicity=None)
 
-    return arranged(model, prepared, load, np.arange(count), poses, tomograms, reference, mask, PIXEL, devices), labels + 1
+    return assemble(model, prepared, load, np.arange(count), poses, tomograms, reference, mask, PIXEL, devices), labels + 1
 
 
 def densities(n: int, classes: int, rng: np.random.Generator) -> np.ndarray:
@@ -295,15 +297,6 @@ def error(setup: Any, state: Any, some: int = 40) -> dict[str, float]:
         exact.append(np.logaddexp(np.logaddexp.reduce(log.ravel()), few.model.log_fractions[-1]))
     difference = np.abs(found - exact)
     return {"rms": round(float(np.sqrt((difference**2).mean())), 5), "largest": round(float(difference.max()), 5)}
-
-
-def rand_index(found: np.ndarray, true: np.ndarray) -> float:
-    """Adjusted Rand index (Hubert and Arabie 1985)."""
-    table = np.zeros((found.max() + 1, true.max() + 1))
-    np.add.at(table, (found, true), 1)
-    pairs = [float((x * (x - 1) / 2).sum()) for x in (table, table.sum(0), table.sum(1))]
-    expected = pairs[1] * pairs[2] / (len(true) * (len(true) - 1) / 2)
-    return round((pairs[0] - expected) / ((pairs[1] + pairs[2]) / 2 - expected), 4)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_subtomo.em.assembly import Labels, assemble
+from napari_subtomo.em.assembly import Labels, assemble, prepared_of
 from napari_subtomo.geometry.orientations import random_matrices, rotation_vectors_to_matrices
 from napari_subtomo.numerics.fourier import centred_fft, full_to_half, lowpass
 from napari_subtomo.numerics.masks import soft_sphere
@@ -126,4 +126,6 @@ def setup(world, reference=None, **options):
     labels = Labels(np.zeros(count, np.int64), world.tomogram.astype(np.int64), names)
     poses = world.given_orientations, world.given_offsets
     order = np.arange(count)
-    return assemble(model, world.particles.__getitem__, order, poses, labels, references, mask, PIXEL, ("cpu",), Silent())
+    load = world.particles.__getitem__
+    prepared = prepared_of(model, load, poses, n, PIXEL, Silent())
+    return assemble(model, prepared, load, order, poses, labels, references, mask, PIXEL, ("cpu",))

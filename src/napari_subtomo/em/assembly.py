@@ -34,8 +34,52 @@ class Labels:
     tomogram_names: tuple[str, ...]
 
 
+def particle_frames(options: ClassifyOptions, angles: FloatArray) -> FloatArray:
+    """Frames that particles with these input orientations (n, 3, 3) are prepared in: those, or the boxes' where all are searched."""
+    local = options.local_range >= 0 or not options.align
+    return angles if local else np.repeat(np.eye(3)[None], len(angles), axis=0)
+
+
+def particle_mask(options: ClassifyOptions, box: int, pixel_size: float) -> npt.NDArray[np.float32] | None:
+    """The mask of the particles in the E-step, where there is one."""
+    return soft_sphere(box, options.mask_diameter / 2 / pixel_size, MASK_EDGE_PX) if options.mask_particles else None
+
+
+def prepared_of(
+    options: ClassifyOptions,
+    load: Load,
+    poses: tuple[FloatArray, FloatArray],
+    box: int,
+    pixel_size: float,
+    reporter: Reporter,
+    held: Path | None = None,
+) -> Prepared:
+    """Particles resampled in their frames, as `assemble` wants them.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    load : callable
+        Particle by index in the engine's order.
+    poses : tuple
+        As in `assemble`.
+    box : int
+        Pixels.
+    pixel_size : float
+        Å.
+    reporter : Reporter
+    held : Path, optional
+        Folder for them; without it they are kept in memory.
+    """
+    angles, offsets = poses
+    mask = particle_mask(options, box, pixel_size)
+    lattice = Lattice.of(box, box // 2)
+    return prepare(load, particle_frames(options, angles), offsets, lattice, options.threads, reporter, mask, folder=held)
+
+
 def assemble(
     options: ClassifyOptions,
+    prepared: Prepared,
     load: Load,
     order: npt.NDArray[np.int64],
     poses: tuple[FloatArray, FloatArray],
@@ -44,15 +88,15 @@ def assemble(
     mask: npt.NDArray[np.float32],
     pixel_size: float,
     devices: tuple[str, ...],
-    reporter: Reporter,
-    held: Path | None = None,
     noise_groups: NoiseGroups | None = None,
 ) -> Setup:
-    """A setup from what was read: resample the particles, draw folds, set limits.
+    """A setup of prepared particles: draw folds, set limits.
 
     Parameters
     ----------
     options : ClassifyOptions
+    prepared : Prepared
+        In their `particle_frames`.
     load : callable
         Particle by index in the engine's order.
     order : ndarray, shape (n,)
@@ -66,44 +110,9 @@ def assemble(
     pixel_size : float
         Å.
     devices : tuple of str
-    reporter : Reporter
-    held : Path, optional
-        Folder for the resampled particles; without it they are kept in memory.
     noise_groups : NoiseGroups, optional
         Those of another setup; without them those of these particles, as the options have it.
     """
-    frames = particle_frames(options, poses[0])
-    mask_of_particles = particle_mask(options, len(mask), pixel_size)
-    lattice = Lattice.of(len(mask), len(mask) // 2)
-    prepared = prepare(load, frames, poses[1], lattice, options.threads, reporter, mask_of_particles, folder=held)
-    return arranged(options, prepared, load, order, poses, labels, references, mask, pixel_size, devices, noise_groups)
-
-
-def particle_frames(options: ClassifyOptions, angles: FloatArray) -> FloatArray:
-    """Frames that particles with these input orientations (n, 3, 3) are prepared in: those, or the boxes' where all are searched."""
-    local = options.local_range >= 0 or not options.align
-    return angles if local else np.repeat(np.eye(3)[None], len(angles), axis=0)
-
-
-def particle_mask(options: ClassifyOptions, box: int, pixel_size: float) -> npt.NDArray[np.float32] | None:
-    """The mask of the particles in the E-step, where there is one."""
-    return soft_sphere(box, options.mask_diameter / 2 / pixel_size, MASK_EDGE_PX) if options.mask_particles else None
-
-
-def arranged(
-    options: ClassifyOptions,
-    prepared: Prepared,
-    load: Load,
-    order: npt.NDArray[np.int64],
-    poses: tuple[FloatArray, FloatArray],
-    labels: Labels,
-    references: npt.NDArray[np.float32],
-    mask: npt.NDArray[np.float32],
-    pixel_size: float,
-    devices: tuple[str, ...],
-    noise_groups: NoiseGroups | None = None,
-) -> Setup:
-    """A setup of particles that are prepared already, in their `particle_frames`; otherwise as `assemble`."""
     angles, offsets = poses
     box, count = mask.shape[0], len(order)
     frames, lattice, masked = particle_frames(options, angles), prepared.lattice, particle_mask(options, box, pixel_size)

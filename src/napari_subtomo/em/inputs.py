@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.assembly import MASK_EDGE_PX, Labels, assemble
+from napari_subtomo.em.assembly import MASK_EDGE_PX, Labels, assemble, prepared_of
 from napari_subtomo.em.engine import Setup
 from napari_subtomo.em.memory import where_held
 from napari_subtomo.em.prepare import Load, Statistics3D
@@ -169,7 +169,8 @@ def set_up(
     if scratch is not None:
         resolution = resolution_of(user_path(options.reference, project), project)
         held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter)
-    setup = assemble(options, load, order, poses, labels, references, mask, pixel_size, devices, reporter, held)
+    prepared = prepared_of(options, load, poses, box, pixel_size, reporter, held)
+    setup = assemble(options, prepared, load, order, poses, labels, references, mask, pixel_size, devices)
     if options.focus_mask is not None:
         setup = replace(setup, focus=_focus(user_path(options.focus_mask, project), mask, pixel_size, options.mask_diameter))
     return replace(setup, priors=angle_priors(options, particles, order))
@@ -240,10 +241,9 @@ def set_up_like(
     )
     poses = particles.angles[order], -particles.origins[order] / setup.pixel_size
     load = _loader(options, opened.read, order)
-    mask, noise = setup.maximiser.mask, setup.noise_groups
-    found = assemble(
-        options, load, order, poses, labels, setup.references, mask, setup.pixel_size, setup.devices, reporter, noise_groups=noise
-    )
+    mask, pixel_size = setup.maximiser.mask, setup.pixel_size
+    prepared = prepared_of(options, load, poses, opened.box, pixel_size, reporter)
+    found = assemble(options, prepared, load, order, poses, labels, setup.references, mask, pixel_size, setup.devices, setup.noise_groups)
     return replace(found, priors=angle_priors(options, particles, order))
 
 
