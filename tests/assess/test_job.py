@@ -155,12 +155,13 @@ def test_particles_of_two_extractions_have_nulls_of_both(project) -> None:
         shutil.rmtree(root / name)
 
 
-def test_particles_scored_as_nulls_have_the_scores_of_their_fold(project) -> None:
+@pytest.mark.parametrize("priors", [{}, {"sigma_tilt": 4.0}], ids=str)
+def test_particles_scored_as_nulls_have_the_scores_of_their_fold(project, priors) -> None:
     """Same search for both: with one reference for all folds, particles given as nulls score the same."""
     root, optimiser = project
     found = read_classification(AssessOptions(optimiser=optimiser, device="cpu"), Project(root))
     state = replace(found.state, maps=np.repeat(found.state.maps[:1], len(found.state.maps), axis=0))
-    setup = set_up(found.options, found.particles, found.project, Silent(), found.tomograms)
+    setup = set_up(found.options.model_copy(update=priors), found.particles, found.project, Silent(), found.tomograms)
     same = set_up_like(setup, found.particles, np.array([1]), found.project, Silent(), tomograms=found.tomograms)
     one, two = (score_particles(s, state, Silent()).log_evidence for s in (setup, same))
     np.testing.assert_allclose(one, two, atol=1e-3)

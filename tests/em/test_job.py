@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import em_files
-from helpers.em_world import PIXEL, World, simulate
+from helpers.em_world import PIXEL, World
 
 from napari_subtomo.em.classify import run
 from napari_subtomo.em.inputs import canonical_order
@@ -65,10 +65,7 @@ class Listener(Silent):
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """Two species with known offsets in part, and empty places."""
-    made = simulate(n=16, count=24, empty=6, snr=1.0, species=2, error=5.0, seed=2, domain=2.0)
-    made.given_offsets = made.offsets + np.random.default_rng(3).normal(size=made.offsets.shape) * 0.5
-    return made
+    return em_files.partly_known()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.em_world import PIXEL, World
+from helpers.em_world import PIXEL, World, simulate
 from napari_subtomo.data.result import JobResult
 from napari_subtomo.em.classify import run
 from napari_subtomo.geometry.orientations import matrix_to_euler
@@ -35,6 +35,13 @@ OPTIONS = {
     "absolute_greyscale": True,
     "device": "cpu",
 }
+
+
+def partly_known() -> World:
+    """Two species with known offsets in part, and empty places."""
+    made = simulate(n=16, count=24, empty=6, snr=1.0, species=2, error=5.0, seed=2, domain=2.0)
+    made.given_offsets = made.offsets + np.random.default_rng(3).normal(size=made.offsets.shape) * 0.5
+    return made
 
 
 def volumes(particle, form: str) -> tuple[np.ndarray, np.ndarray]:
