@@ -25,8 +25,8 @@ TOLERANCE = 1e-3
 #: Functions are used where there are at most this many of them for each that they stand for, and not for fewer than this.
 WORTH, LEAST = 0.75, 16
 #: Finding functions for N references is not free: overlaps of their V voxels, and an eigenvalue problem. The product with them has to have
-#: at least `ROWS` · N · (1 + `EIGEN` · N / V) rows (as timed by benchmarks/growth.py); on a GPU `DEVICE` times as many, since products are
-#: what it does best (not measured).
+#: at least `ROWS` · N · (1 + `EIGEN` · N / V) rows (as timed by benchmarks/reference_functions.py); on a GPU `DEVICE` times as many, since
+#: products are what it does best (not measured).
 ROWS, EIGEN, DEVICE = 1.6, 4.0, 50.0
 
 
