@@ -105,7 +105,7 @@ def test_at_fixed_poses_with_the_references_of_the_engine(regularisation, temper
     bound = []
     for _ in range(16):
         references = exact.maximiser.references(sums, exact.spectrum, regularisation, "consensus")
-        state = replace(state, maps=references.maps, map_noise=references.map_noise)
+        state = replace(state, maps=references, map_noise=exact.maximiser.map_noise(references))
         step, results, sums = exact.expect(state)
         bound.append(results.log_likelihood.sum() - exact.penalty(step, prior, rho))
         state = replace(state, log_fractions=exact.fractions(results.posterior.mean(0)))

@@ -8,6 +8,8 @@ With numerators N and denominators D, sums over all folds but the one that is co
 where the power in ρ is that of the consensus of all folds: one number a shell.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -65,7 +67,8 @@ def direct(whole, fold, c, regularisation):
 
 def references(sums, regularisation, mask=None):
     maximiser = Maximiser(NODES, np.ones((N,) * 3, np.float32) if mask is None else mask, LAST, SHELLS)
-    return maximiser.references(sums, NOISE, regularisation, "consensus")
+    found = maximiser.references(sums, NOISE, regularisation, "consensus")
+    return SimpleNamespace(maps=found, map_noise=maximiser.map_noise(found))
 
 
 def as_cube(volume):
@@ -101,8 +104,8 @@ def test_twice_the_data_with_twice_the_noise_are_the_same_references(whole):
     """σ² against the weights: nothing else decides how much a class is drawn."""
     sums = sums_of(whole)
     maximiser = Maximiser(NODES, np.ones((N,) * 3, np.float32), LAST, SHELLS)
-    one = maximiser.references(sums, NOISE, 1.0, "consensus").maps
-    other = maximiser.references(Sums(2 * sums.numerator, 2 * sums.denominator), 2 * NOISE, 1.0, "consensus").maps
+    one = maximiser.references(sums, NOISE, 1.0, "consensus")
+    other = maximiser.references(Sums(2 * sums.numerator, 2 * sums.denominator), 2 * NOISE, 1.0, "consensus")
     np.testing.assert_allclose(other, one, atol=1e-5 * np.abs(one).max())
 
 

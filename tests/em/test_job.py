@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import em_files
 from helpers.em_world import PIXEL, World
+from scipy.stats import wilcoxon
 
 from napari_subtomo.em.classify import run
 from napari_subtomo.em.inputs import canonical_order
@@ -132,7 +133,9 @@ def test_positions_and_orientations_in_files_approach_the_truth(plain: JobFolder
     distance = np.linalg.norm(-found.origins - world.offsets * PIXEL, axis=1)[there]
     wrong = np.linalg.norm(found.origins - world.offsets * PIXEL, axis=1)[there]
     given = np.linalg.norm(world.given_offsets - world.offsets, axis=1)[there] * PIXEL
-    assert np.median(distance) < 0.75 * np.median(given) and np.median(wrong) > 2 * np.median(distance)
+    # nothing is searched that does not bring noise of its own: as a whole particles come closer, by more than chance does
+    assert wilcoxon(given - distance, alternative="greater").pvalue < 1e-3
+    assert np.median(wrong) > 2 * np.median(distance)
     before = angular_distance(world.given_orientations, world.orientations)[there]
     assert np.median(angular_distance(found.angles, world.orientations)[there]) < np.median(before)
 

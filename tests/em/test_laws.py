@@ -25,6 +25,7 @@ OPTIONS = {
     "restarts": 2,
     "folds": 3,
     "absolute_greyscale": False,
+    "auto_mask": False,  # which voxels its surface takes in turns on the last digit: a test of its own
 }
 
 
@@ -135,6 +136,16 @@ def test_grey_scale_and_weights_have_no_unit(mixed, plain, data, weights):
         np.testing.assert_allclose(found.log_evidence, wanted.log_evidence, rtol=0, atol=0 if exact else 1e-3)
 
 
+@pytest.mark.parametrize(("scale", "most"), [(2.0, 0.0), (10.0, 0.05)])
+def test_nor_has_the_mask_that_is_found(mixed, scale, most):
+    """Voxels of its surface turn over where another last digit takes them across the threshold: some thousandths of a degree."""
+    one, other = (run(world.setup(made, **OPTIONS | {"auto_mask": True}))[0][-1] for made in (mixed, scaled(mixed, scale)))
+    assert one.solvent.size
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert angular_distance(one.orientations, other.orientations).max() <= most + 1e-5
+    assert np.mean(one.solvent != other.solvent) <= most
+
+
 @pytest.mark.parametrize("scale", [2.0, 10.0])
 def test_a_reference_on_the_scale_of_the_data_grows_with_them(mixed, scale):
     options = OPTIONS | {"absolute_greyscale": True, "iterations": 3}
@@ -211,14 +222,14 @@ def in_another_frame(made, turn, rotate, monkeypatch, **options):
 
 
 def compared(made, turn, rotate, monkeypatch, **options):
-    """Both runs side by side by iteration: equal labels, angles and offsets of particles apart, relative difference of the maps."""
+    """Both runs side by side by iteration: share of equal labels, angles and offsets of particles apart, relative difference of the maps."""
     one = in_another_frame(made, np.eye(3), permuted, monkeypatch, **options)
     other = in_another_frame(made, turn, rotate, monkeypatch, **options)
     there = made.labels > 0  # poses of empty places mean nothing
     for state, same, found, wanted in zip(other[0], one[0], other[1], one[1], strict=True):
         maps = [np.linalg.norm(a - rotate(b, turn)) / np.linalg.norm(b) for a, b in zip(found.maps[:2], wanted.maps[:2], strict=True)]
         angles = angular_distance(state.orientations @ turn, same.orientations)[there]
-        yield (state.labels == same.labels).all(), angles, np.abs(state.offsets - same.offsets)[there].max(), max(maps)
+        yield (state.labels == same.labels).mean(), angles, np.abs(state.offsets - same.offsets)[there].max(), max(maps)
 
 
 @pytest.fixture(scope="module")
@@ -235,21 +246,21 @@ OBLIQUE = rotation_vectors_to_matrices(np.array([[25.0, 50.0, -40.0]]))[0]
 def test_quarter_turns_of_reference_mask_and_orientations_turn_the_result(framed, monkeypatch, changed):
     """The lattice turns into itself: nothing but single precision rounds otherwise."""
     for labels, angles, offset, maps in compared(framed, QUARTER, permuted, monkeypatch, **changed):
-        assert labels and angles.max() < 0.01 and offset < 1e-3 and maps < 1e-3
+        assert labels == 1 and angles.max() < 0.01 and offset < 1e-3 and maps < 1e-3
 
 
 def test_any_common_rotation_turns_the_result_up_to_interpolation_at_fixed_poses(framed, monkeypatch):
     """Data and weights of the particles, with the sharp edges of their wedges, are read between the nodes at other places: 4 % of a map."""
     for labels, _, _, maps in compared(framed, OBLIQUE, rotate_volume, monkeypatch, align=False):
-        assert labels and maps < 0.05
+        assert labels == 1 and maps < 0.05
 
 
 def test_any_common_rotation_turns_the_result_up_to_interpolation_in_a_search(framed, monkeypatch):
-    """Found: 0.4°, 0.07 px, 6 % of a map.
+    """Found: 0.4°, 0.07 px, 6 % of a map; a mask that is found has voxels, and so another surface in another frame.
 
-    At this high temperature poses are means over many points of the grid. Where one point takes all, a particle between two of them goes
+    At this high temperature a particle may be as much of one class as of the other, and poses are means over many points of the grid. Where one point takes all, a particle between two of them goes
     to the one or the other, and poses differ by up to a step.
     """
     soft = {"noise_temperature": 100.0, "absolute_greyscale": True}
     for labels, angles, offset, maps in compared(framed, OBLIQUE, rotate_volume, monkeypatch, **soft):
-        assert labels and angles.max() < 0.6 and offset < 0.12 and maps < 0.08
+        assert labels >= 1 - 1 / len(framed.labels) and angles.max() < 0.6 and offset < 0.12 and maps < 0.08

@@ -43,8 +43,8 @@ def test_a_consensus_for_a_fold_is_made_without_it(maximiser):
     before = sums(1)
     numerator = before.numerator.copy()
     numerator[0] *= -3
-    one = maximiser.references(before, NOISE, 1.0, "consensus").maps
-    other = maximiser.references(replace(before, numerator=numerator), NOISE, 1.0, "consensus").maps
+    one = maximiser.references(before, NOISE, 1.0, "consensus")
+    other = maximiser.references(replace(before, numerator=numerator), NOISE, 1.0, "consensus")
     np.testing.assert_allclose(one[0], other[0], atol=1e-5 * np.abs(one).max())
     assert np.abs(one[1] - other[1]).max() > 0.1 * np.abs(one[1]).max()
 
@@ -54,8 +54,8 @@ def test_references_of_classes_for_a_fold_are_made_without_it(maximiser):
     before = sums(2)
     numerator, denominator = before.numerator.copy(), before.denominator.copy()
     numerator[0], denominator[0] = numerator[0, ::-1].copy(), denominator[0, ::-1].copy()
-    one = maximiser.references(before, NOISE, 1.0, "consensus").maps
-    other = maximiser.references(Sums(numerator, denominator), NOISE, 1.0, "consensus").maps
+    one = maximiser.references(before, NOISE, 1.0, "consensus")
+    other = maximiser.references(Sums(numerator, denominator), NOISE, 1.0, "consensus")
     np.testing.assert_allclose(one[0], other[0], atol=1e-5 * np.abs(one).max())
     assert np.abs(one[1] - other[1]).max() > 0.05 * np.abs(one[1]).max()
 

@@ -7,20 +7,22 @@ import pytest
 from helpers import em_world as world
 
 from napari_subtomo.em.assignment import assigned
-from napari_subtomo.em.constraints import composed, focused_data
+from napari_subtomo.em.constraints import Region, composed
 from napari_subtomo.em.engine import _e_step, initial_state, iterate
 from napari_subtomo.em.expectation import Poses, search
+from napari_subtomo.em.lattice import lattice_map
 from napari_subtomo.em.poses import pose_grid
 from napari_subtomo.em.priors import AnglePriors, RotationPrior, restricted, with_mates
 from napari_subtomo.em.sampling import iteration_poses
 from napari_subtomo.em.scales import group_scales, particle_scales
-from napari_subtomo.em.start import rand_index
+from napari_subtomo.em.start import Inside, rand_index
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.temperature import COOLING, uncertainty
 from napari_subtomo.errors import OptionError
 from napari_subtomo.geometry.orientations import angular_distance, matrix_to_euler, random_matrices
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.record import validated
+from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rotate import rotate_volume
 from napari_subtomo.options.classify import RELION, ClassifyOptions
 from napari_subtomo.progress import Silent
@@ -161,11 +163,16 @@ def test_classes_follow_the_focus(two_places, start, seeds):
         np.testing.assert_allclose(state.maps[0, 0][~focus], state.maps[0, 1][~focus], atol=1e-6 * np.abs(state.maps).max())
 
 
-def test_data_of_a_focus_over_the_whole_box_are_the_data(two_places):
+@pytest.mark.parametrize("shell", [4, 11])
+def test_a_region_masks_values_as_their_map_is_masked(two_places, shell):
+    """On the smallest box that does (18 of 24 px), and on the whole one."""
     setup = world.setup(two_places[0], classes=2, iterations=2)
-    g, h = setup.prepared.G[:5], setup.prepared.H[:5]
-    whole = focused_data(g, h, setup.lattice, np.ones((24,) * 3, np.float32))
-    np.testing.assert_allclose(whole, g, atol=1e-4 * np.abs(g).max())
+    lattice, voxels = setup.lattice, setup.lattice.prefix(shell)
+    mask, values = soft_sphere(24, 5, 3), setup.prepared.G[0, :voxels]
+    wanted = np.fft.rfftn(np.fft.ifftshift(lattice_map(values, lattice) * mask)).ravel()[lattice.half_layout_index()[:voxels]]
+    np.testing.assert_allclose(Region(mask, lattice, voxels)(values), wanted, atol=2e-3 * np.abs(wanted).max())
+    whole = Inside.of(values[None], setup.prepared.H[:1, :voxels], *[Region(np.ones_like(mask), lattice, voxels)] * 2, threads=1)
+    np.testing.assert_allclose(whole.g[0], values, atol=1e-4 * np.abs(values).max())
 
 
 def test_references_are_not_negative_where_that_is_asked_for(two_places):

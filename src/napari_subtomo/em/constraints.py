@@ -1,4 +1,4 @@
-"""What references must be besides what the data say: equal outside a focus mask, not negative.
+"""What references must be besides what the data say: equal outside a focus mask, not negative, nothing where there is no particle.
 
 Solvent is clamped always: the mask of the references multiplies them, and outside of it they are zero.
 """
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import next_fast_len
 
 from napari_subtomo.em.lattice import Lattice, lattice_map
 from napari_subtomo.em.maximisation import Maximiser, References
+from napari_subtomo.em.solvent import solvent_mask
 from napari_subtomo.em.statistics import Sums
+from napari_subtomo.numerics.fourier import fourier_crop
 
 if TYPE_CHECKING:
     from napari_subtomo.em.engine import Setup
@@ -22,36 +25,34 @@ FloatArray = npt.NDArray[np.float64]
 Maps = npt.NDArray[np.float32]
 
 
-def constrained(setup: Setup, maximiser: Maximiser, references: References, sums: Sums, noise: FloatArray) -> References:
-    """References of the next E-step under the options' constraints, their noise measured anew.
+def constrained(setup: Setup, maximiser: Maximiser, maps: Maps, sums: Sums, noise: FloatArray, shell: int) -> References:
+    """References of the next E-step under the options' constraints, with their noise and what was found to be particle.
 
     Parameters
     ----------
     setup : Setup
     maximiser : Maximiser
-    references : References
+    maps : ndarray, shape (folds, classes, n, n, n)
+        References as the M-step makes them.
     sums : Sums
         From which they were made.
     noise : ndarray, shape (S,)
         σ² per unit weight.
+    shell : int
+        The last of the comparison.
     """
-    o, maps = setup.options, references.maps
-    focused = setup.focus is not None and maps.shape[1] > 1
-    if not focused and not o.nonnegative:
-        return references
-    if focused and setup.focus is not None:
+    o = setup.options
+    if setup.focus is not None and maps.shape[1] > 1:
         maps = composed(maps, common_maps(maximiser, sums, noise), setup.focus)
     if o.nonnegative:
         maps = np.maximum(maps, 0)
-    return replace(references, maps=maps, map_noise=map_noise(maximiser, maps, references.map_noise))
-
-
-def map_noise(maximiser: Maximiser, maps: Maps, former: FloatArray) -> FloatArray:
-    """Noise of maps of shape (folds, classes, n, n, n) by jackknife over the folds; none where there was none."""
-    if not np.any(former):
-        return former
-    columns = [[maximiser.grid.transform(m) for m in maps[:, c]] for c in range(maps.shape[1])]
-    return np.stack([maximiser.jackknife(column) for column in columns])
+    solvent = solvent_mask(maps, maximiser.mask, shell) if setup.finds_solvent else None
+    if solvent is not None:
+        maps = maps * solvent
+    # a class that is its own data, of all folds, has no spread between folds that would tell its noise
+    known = o.shrink_to == "consensus"
+    map_noise = maximiser.map_noise(maps, o.threads) if known else np.zeros((maps.shape[1], maximiser.n_shells))
+    return References(maps, map_noise, solvent)
 
 
 def common_maps(maximiser: Maximiser, sums: Sums, noise: FloatArray) -> Maps:
@@ -72,23 +73,25 @@ def composed(maps: Maps, common: Maps, focus: Maps) -> Maps:
     return found
 
 
-def focused_data(g: npt.NDArray[np.complex64], h: npt.NDArray[np.float32], lattice: Lattice, focus: Maps) -> npt.NDArray[np.complex64]:
-    """Aligned particles whose differences from their average are kept inside the focus mask only, for clustering at fixed poses.
-
-    Their weights spread what is inside over the mask's edge, and the other way round, as far as the missing wedge does.
+class Region:
+    """A mask in real space for values on the first voxels of a lattice, on the smallest box that does.
 
     Parameters
     ----------
-    g, h : ndarray, shape (n, V)
-        Data and weights on the first V voxels of the lattice, in the frame of the reference.
+    mask : ndarray, shape (box, box, box)
+        0 to 1.
     lattice : Lattice
-    focus : ndarray, shape (box, box, box)
+    voxels : int
     """
-    mean = g.sum(0) / (h.sum(0) + 1e-9)
-    index = lattice.half_layout_index()[: g.shape[1]]
-    kept = np.empty_like(g)
-    for i in range(len(g)):
-        expected = h[i] * mean
-        difference = lattice_map(g[i] - expected, lattice) * focus
-        kept[i] = expected + np.fft.rfftn(np.fft.ifftshift(difference)).ravel()[index]
-    return kept
+
+    def __init__(self, mask: Maps, lattice: Lattice, voxels: int) -> None:
+        # twice as many samples as the last shell needs: a product with the mask does not fold back into it
+        n = min(lattice.n, 2 * next_fast_len(2 * int(lattice.shell[voxels - 1]) + 1)) if lattice.n % 2 == 0 else lattice.n
+        self._lattice, self._mask = replace(lattice, n=n), fourier_crop(mask, n) if n < lattice.n else mask
+        self._index = self._lattice.half_layout_index()[:voxels]
+
+    def __call__(self, values: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
+        """Values of the masked map, shape (V,)."""
+        inside = lattice_map(values, self._lattice) * self._mask
+        transform: npt.NDArray[np.complex64] = np.fft.rfftn(np.fft.ifftshift(inside)).ravel()[self._index].astype(np.complex64)
+        return transform

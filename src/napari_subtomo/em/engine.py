@@ -140,6 +140,11 @@ class Setup:
         return offsets
 
     @property
+    def finds_solvent(self) -> bool:
+        """Whether references are masked around what they show, too."""
+        return self.options.auto_mask and self.options.solvent_mask is None
+
+    @property
     def folds(self) -> int:
         """Number of folds in use."""
         return int(self.particles.fold.max()) + 1
@@ -218,7 +223,8 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     setup, state = part_of(whole, before, rows)
     allowed = random_classes(len(setup.prepared), wanted, o.seed) if seeded else None
     last_map_shell = _last_map_shell(setup, state)
-    maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=setup.maximiser.grid.up_to(last_map_shell))
+    grid = setup.maximiser.grid.up_to(last_map_shell)
+    maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=grid, solvent=state.solvent if state.solvent.size else None)
     poses = iteration_poses(setup, state, iteration, reporter)
     step = _e_step(setup, state, poses, allowed, first_cc)
     if searches_everywhere(setup, state):
@@ -233,7 +239,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         done = carried_out(work, setup.devices, setup.held.resident, at_most, reporter)
         results, sums, shells = done.results, done.sums, done.shells
         del done
-    after = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc, reporter)
+    after, maximiser = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc, reporter)
     reporter.message(_line(after, results))
     release_memory("cpu")
     classes = describe(setup, state, after, step, results, sums, maximiser, time.monotonic() - began)
@@ -344,8 +350,8 @@ def _next_state(
     maximiser: Maximiser,
     cross_correlation: bool,
     reporter: Reporter,
-) -> State:
-    """Noise, temperature, scales, fractions, references and limits for the next iteration."""
+) -> tuple[State, Maximiser]:
+    """Noise, temperature, scales, fractions, references and limits for the next iteration; the maximiser knows where the particle is."""
     o = setup.options
     noise = state.noise
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
@@ -358,8 +364,9 @@ def _next_state(
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
     spectrum = mean_noise(noise, setup.particles.noise_counts(len(noise)))
-    references = references_of(setup, maximiser, sums, spectrum, state.iteration + 1, reporter)
-    references = constrained(setup, maximiser, references, sums, spectrum)
+    maps = references_of(setup, maximiser, sums, spectrum, state.iteration + 1, reporter)
+    references = constrained(setup, maximiser, maps, sums, spectrum, step.last_shell)
+    maximiser = replace(maximiser, solvent=references.solvent)
     everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
     scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
@@ -368,7 +375,7 @@ def _next_state(
     spread = np.sqrt(shells.offsets / max(3 * shells.offset_weight, 1e-9))
     labels = results.posterior.argmax(1) + 1
     labels = np.where(results.posterior.argmax(1) == results.posterior.shape[1] - 1, o.classes + 1, labels)
-    return State(
+    after = State(
         iteration=state.iteration + 1,
         maps=references.maps,
         map_noise=references.map_noise,
@@ -383,7 +390,9 @@ def _next_state(
         labels=labels.astype(np.int64),
         signal=bool(state.signal or resolved > setup.initial_shell),
         steps=np.array([step.poses.angular_step, step.poses.shift_step]) if o.align else state.steps,
+        solvent=np.zeros((0, 0, 0), np.float32) if references.solvent is None else references.solvent,
     )
+    return after, maximiser
 
 
 def _line(state: State, results: ParticleResults) -> str:

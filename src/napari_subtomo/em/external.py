@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.maximisation import Maximiser, Problem, References
+from napari_subtomo.em.maximisation import Maximiser, Problem
 from napari_subtomo.em.program import found_program, run_program, words_of
 from napari_subtomo.em.statistics import Sums
 from napari_subtomo.errors import FileFormatError, FileMissingError, JobCancelled, JobError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_subtomo.em.engine import Setup
 
 FloatArray = npt.NDArray[np.float64]
+Maps = npt.NDArray[np.float32]
 
 BLUSH = "relion_python_blush"
 LEAST_DONE = 1000.0  # T where the denominator holds the regularisation already
@@ -126,7 +127,7 @@ def external_of(options: ClassifyOptions, folder: JobFolder) -> External | None:
     return External(words, folder, options.mask_diameter)
 
 
-def references_of(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray, iteration: int, reporter: Reporter) -> References:
+def references_of(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray, iteration: int, reporter: Reporter) -> Maps:
     """References of the next E-step: ours, or those of the job's outside program; parameters as in `Maximiser.references`."""
     o = setup.options
     if setup.external is None:
@@ -143,7 +144,7 @@ def external_references(
     pixel_size: float,
     iteration: int,
     reporter: Reporter,
-) -> References:
+) -> Maps:
     """References of the next E-step by an outside program, one map after the other; parameters as in `Maximiser.references`.
 
     Raises
@@ -165,10 +166,7 @@ def external_references(
         for c in range(classes):
             path = ExternalFiles(external.folder, iteration, c + 1).path(".mrc")
             write_mrc(path, maps[:, c].mean(0, dtype=np.float64), pixel_size)
-    map_noise = np.zeros((classes, maximiser.n_shells))
-    if not own and folds > 1:
-        map_noise = np.stack([maximiser.jackknife([maximiser.grid.transform(m) for m in maps[:, c]]) for c in range(classes)])
-    return References(maps, map_noise)
+    return maps
 
 
 def _problems(maximiser: Maximiser, sums: Sums, noise: FloatArray, options: ClassifyOptions) -> Iterator[tuple[int | None, int, Problem]]:

@@ -55,10 +55,13 @@ class References:
         Masked.
     map_noise : ndarray, shape (classes, S)
         Variance of the leave-fold-out maps by jackknife over the folds.
+    solvent : ndarray, shape (n, n, n), or None
+        What was found to be particle, and masks them too.
     """
 
     maps: npt.NDArray[np.float32]
     map_noise: FloatArray
+    solvent: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class Maximiser:
         Length of spectra.
     data_share : float
         Share of the noise power that is left in the particles on which σ² is measured: below 1 where they are masked.
+    solvent : ndarray, shape (n, n, n), optional
+        Where the particle is, inside the mask; it does not mask the maps that are written, but what is said of their signal and noise.
     """
 
     grid: PaddedGrid
@@ -99,6 +104,7 @@ class Maximiser:
     last_shell: int
     n_shells: int
     data_share: float = 1.0
+    solvent: npt.NDArray[np.float32] | None = None
 
     @property
     def inside(self) -> npt.NDArray[np.bool_]:
@@ -108,8 +114,18 @@ class Maximiser:
 
     @property
     def mask_share(self) -> float:
-        """Share of the box's noise power that is left inside the mask."""
-        return float((self.mask.astype(np.float64) ** 2).mean())
+        """Share of the box's noise power that is left in the region of the references."""
+        return _power(self.region)
+
+    @property
+    def region(self) -> npt.NDArray[np.float32]:
+        """Where references are: inside the mask, or where the particle is."""
+        return self.mask if self.solvent is None else self.solvent
+
+    @property
+    def solvent_share(self) -> float:
+        """Share of the noise power inside the mask that is left where the particle is."""
+        return 1.0 if self.solvent is None else _power(self.solvent) / max(_power(self.mask), 1e-30)
 
     def spread(self, spectrum: FloatArray) -> npt.NDArray[np.float32]:
         """A per-shell spectrum as a node array; the last value beyond its end."""
@@ -142,8 +158,8 @@ class Maximiser:
         volume: npt.NDArray[np.float32] = self.grid.to_map(np.where(self.inside, transform, 0)) * self.mask
         return volume
 
-    def references(self, sums: Sums, noise: FloatArray, regularisation: float, shrink_to: str, threads: int = 1) -> References:
-        """References per fold and class, none of them made with the fold that will be compared with it.
+    def references(self, sums: Sums, noise: FloatArray, regularisation: float, shrink_to: str, threads: int = 1) -> npt.NDArray[np.float32]:
+        """References per fold and class, shape (folds, classes, n, n, n), none of them made with the fold that will be compared with it.
 
         The consensus leaves the fold out as well: a particle's own share in it would favour every real class over the empty one.
 
@@ -161,30 +177,36 @@ class Maximiser:
         folds, classes = sums.numerator.shape[:2]
         n = self.grid.n
         maps = np.empty((folds, classes, n, n, n), np.float32)
-        map_noise = np.zeros((classes, self.n_shells))
         if shrink_to == "own":
             for c in range(classes):
                 maps[:, c] = self._own_reference(sums.numerator[:, c].sum(0), sums.denominator[:, c].sum(0), noise, regularisation)
-            return References(maps, map_noise)
+            return maps
         problems = self.left_out(sums, noise, regularisation)
 
-        def of_fold(f: int) -> list[Any]:
-            transforms = []
+        def of_fold(f: int) -> None:
             for c, problem in enumerate(problems(f)):
                 num, den = problem.numerator, problem.denominator
                 maps[f, c] = self.masked_map(num / den if problem.regularisation is None else self.consensus(num, den, noise))
-                transforms.append(self.grid.transform(maps[f, c]))
-            return transforms
 
-        transforms = list(ordered_map(of_fold, range(folds), threads))
-        for c, of_class in enumerate(zip(*transforms, strict=True)):
-            map_noise[c] = self.jackknife(list(of_class))
-        return References(maps, map_noise)
+        for _ in ordered_map(of_fold, range(folds), threads):
+            pass
+        return maps
+
+    def map_noise(self, maps: npt.NDArray[np.float32], threads: int = 1) -> FloatArray:
+        """Variance per shell of references that leave out one fold each, by jackknife, shape (classes, S).
+
+        Parameters
+        ----------
+        maps : ndarray, shape (folds, classes, n, n, n)
+        threads : int
+        """
+        return np.stack([self.jackknife(list(ordered_map(self.grid.transform, column, threads))) for column in maps.swapaxes(0, 1)])
 
     def left_out(self, sums: Sums, noise: FloatArray, regularisation: float) -> Callable[[int], Iterator[Problem]]:
         """For each fold, what the references of its particles are made of, class by class: none of their own data.
 
-        One class is the common average itself. Of several, each gets the common average as data of weight ρ.
+        One class is the common average itself. Of several, each gets the common average as data of weight ρ, the less the smaller the
+        part of the mask in which the particle is: classes differ there, and noise elsewhere is masked.
 
         Parameters
         ----------
@@ -199,7 +221,8 @@ class Maximiser:
         by_fold = sums.numerator.sum(1), sums.denominator.sum(1)
         totals = sums.numerator.sum(0), sums.denominator.sum(0)
         mean = self.consensus(*everything, noise)
-        rho = self.spread(noise / (DELTA * regularisation * np.maximum(self.shell_mean(mean.real**2 + mean.imag**2), 1e-30)))
+        strength = DELTA * regularisation / self.solvent_share
+        rho = self.spread(noise / (strength * np.maximum(self.shell_mean(mean.real**2 + mean.imag**2), 1e-30)))
         left = 0 if folds == 1 else 1  # with a single fold there is nothing to leave out
 
         def of_fold(f: int) -> Iterator[Problem]:
@@ -274,6 +297,11 @@ class Maximiser:
         regulariser[0] = 0
         volume = self.masked_map(num / (self.floored(den) + self.spread(regulariser)))
         return OwnMap(volume, tau2, noise_power, ssnr, measured)
+
+
+def _power(mask: npt.NDArray[np.float32]) -> float:
+    """Share of the noise power of a box that a mask leaves."""
+    return float((mask.astype(np.float64) ** 2).mean())
 
 
 def resolved_shell(ssnr: FloatArray, first: int = 1) -> int:

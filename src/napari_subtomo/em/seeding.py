@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
-from napari_subtomo.em.constraints import composed, focused_data
+from napari_subtomo.em.constraints import Region, composed
 from napari_subtomo.em.lattice import lattice_map
 from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
 from napari_subtomo.em.prepare import resample
-from napari_subtomo.em.start import cluster, shell_power
+from napari_subtomo.em.start import Inside, cluster, shell_power
 from napari_subtomo.em.state import State
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Reporter
@@ -51,12 +51,17 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
     if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
         scale = state.scales[kept].astype(np.float32)[:, None]
         g, h = g * scale, h * scale**2
-    if setup.focus is not None:
-        g = focused_data(g, h, lattice, setup.focus)
+    maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
+    region = maximiser.region
+    # noise outside would tell particles apart in far more ways than what is inside can
+    whole = Region(region, lattice, voxels)
+    inside = Inside.of(g, h, whole if setup.focus is None else Region(setup.focus, lattice, voxels), whole, o.threads)
     group, shell = setup.particles.noise[kept], lattice.shell[:voxels]
     noise = state.noise.astype(np.float32)[group][:, shell]
     restarts = o.restarts if o.classes > 1 else 1
-    gamma, agreement = cluster(g, h, lattice, noise, state.temperature, o.classes, o.regularisation, restarts, o.seed, o.threads, reporter)
+    gamma, agreement = cluster(
+        g, h, lattice, noise, state.temperature, o.classes, o.regularisation, restarts, o.seed, o.threads, reporter, inside
+    )
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
     reporter.message(f"Leave-one-out clustering of {len(kept)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
     if agreement < 0.3 and o.restarts > 1 and o.classes > 1:
@@ -75,15 +80,15 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
         raw = sums[0] / (sums[1] + 1e-9)
         power = np.maximum(shell_power(raw, lattice, voxels), 1e-30)
         mean = sums[0] / (sums[1] + sigma2 / (CONSENSUS_T * power))
-        rho = sigma2 / (DELTA * o.regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))
+        strength = DELTA * o.regularisation / maximiser.solvent_share
+        rho = sigma2 / (strength * np.maximum(shell_power(mean, lattice, voxels), 1e-30))
         for c in range(o.classes):
             share = here * gamma[:, c].astype(np.float32)
             values = (share @ g + rho * mean) / (share @ h + rho)
-            maps[f, c] = lattice_map(values, lattice) * setup.maximiser.mask
+            maps[f, c] = lattice_map(values, lattice) * region
         if setup.focus is not None:
-            maps[f] = composed(maps[f][None], (lattice_map(mean, lattice) * setup.maximiser.mask)[None], setup.focus)[0]
-    maximiser = setup.maximiser
-    map_noise = np.stack([maximiser.jackknife([maximiser.grid.transform(maps[f, c]) for f in range(folds)]) for c in range(o.classes)])
+            maps[f] = composed(maps[f][None], (lattice_map(mean, lattice) * region)[None], setup.focus)[0]
+    map_noise = maximiser.map_noise(maps, o.threads)
     fractions = np.append(gamma.sum(0) / len(state.labels), 1 - len(kept) / len(state.labels) if o.empty_class else 0.0)
     if o.empty_class:
         fractions = np.maximum(fractions, 1e-3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +14,7 @@ from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
+Mask = Callable[[npt.NDArray[np.complex64]], npt.NDArray[np.complex64]]
 CACHE_BYTES = 2**21  # what is worked on at once
 
 
@@ -36,6 +40,39 @@ def rand_index(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     return 1.0 if most == expected else (both - expected) / (most - expected)
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Where classes may differ, for particles at fixed poses.
+
+    Attributes
+    ----------
+    g : ndarray, shape (n, V)
+        The particles, their differences from the average masked.
+    differences, whole : callable
+        Masks of differences and of the average, on values of shape (V,).
+    """
+
+    g: npt.NDArray[np.complex64]
+    differences: Mask
+    whole: Mask
+
+    @classmethod
+    def of(cls, g: npt.NDArray[np.complex64], h: npt.NDArray[np.float32], differences: Mask, whole: Mask, threads: int) -> Inside:
+        """Of particles with data and weights of shape (n, V).
+
+        The weights of a particle spread what is inside over the edge of a mask, and the other way round, as far as its missing wedge does.
+        """
+        mean = (g.sum(0) / (h.sum(0) + 1e-9)).astype(np.complex64)
+        kept = np.empty_like(g)
+
+        def one(i: int) -> None:
+            kept[i] = h[i] * mean + differences(g[i] - h[i] * mean)
+
+        for _ in ordered_map(one, range(len(g)), threads):
+            pass
+        return cls(kept, differences, whole)
+
+
 def leave_one_out(
     g: npt.NDArray[np.complex64],
     h: npt.NDArray[np.float32],
@@ -45,10 +82,13 @@ def leave_one_out(
     start: FloatArray,
     regularisation: float,
     rounds: int = 60,
+    inside: Inside | None = None,
 ) -> FloatArray:
     """Class posteriors at fixed poses by EM; a particle's own share is taken out of every class it is compared with, exactly.
 
-    `A_c without p = (NUM_c − γ_pc·G_p + ρĀ) / (DEN_c − γ_pc·H_p + ρ)` (engine notes, section 7.1).
+    `A_c without p = (NUM_c − γ_pc·G_p + ρĀ) / (DEN_c − γ_pc·H_p + ρ)` (engine notes, section 7.1). Inside a region the differences from
+    the average are masked: NUM_c + ρĀ becomes `(DEN_c + ρ)·(Ā' + M[A_c − Ā])`, and the own share that of a particle whose difference from
+    the average is masked, `G'_p = H_p Ā + M[G_p − H_p Ā]`; it is compared as it is.
 
     Parameters
     ----------
@@ -65,6 +105,8 @@ def leave_one_out(
         T.
     rounds : int
         Most EM rounds.
+    inside : Inside, optional
+        The region in which classes may differ.
 
     Returns
     -------
@@ -79,23 +121,26 @@ def leave_one_out(
     mean = g.sum(0) / (h.sum(0) + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, voxels), 1e-30)))
     rho = (sigma2 / (DELTA * regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))).astype(np.float32)
     prior = (rho * mean).astype(np.complex64)
+    own_g, average = (g, mean) if inside is None else (inside.g, inside.whole(mean))
     gamma = start.astype(np.float32)
     size = max(1, CACHE_BYTES // (60 * voxels))
     blocks = [slice(first, first + size) for first in range(0, n, size)]  # of particles: their temporary arrays stay in the cache
     for _ in range(rounds):
         log = np.empty((n, classes))
         sums = [(gamma[:, c] @ g + prior, gamma[:, c] @ h + rho) for c in range(classes)]
+        if inside is not None:
+            sums = [((average + inside.differences(num / np.maximum(den, 1e-20) - mean)) * den, den) for num, den in sums]
         squares = [numerator.real**2 + numerator.imag**2 for numerator, _ in sums]
         for some in blocks:
             x, y, w = g[some].real, g[some].imag, h[some]
-            power = x**2 + y**2
+            own_x, own_y = (x, y) if inside is None else (own_g[some].real, own_g[some].imag)
+            power, own_power = x * own_x + y * own_y, own_x**2 + own_y**2
             for c, (numerator, denominator) in enumerate(sums):
                 own = gamma[some, c, None]
                 # with N, D the sums without the particle: Σ 2 Re[G N*]/D − H |N|²/D²
-                along = x * numerator.real + y * numerator.imag
-                alone = along - own * power
+                alone = x * numerator.real + y * numerator.imag - own * power
                 inverse = 1 / np.maximum(denominator - own * w, 1e-20)
-                square = squares[c] - own * (along + alone)
+                square = squares[c] - own * (2 * (own_x * numerator.real + own_y * numerator.imag) - own * own_power)
                 log[some, c] = np.einsum("nv,nv->n", inverse * (2 * alone - w * inverse * square), whitening[some])
         log += np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
         new = np.exp(log - np.logaddexp.reduce(log, axis=1, keepdims=True))
@@ -119,6 +164,7 @@ def cluster(
     seed: int,
     threads: int,
     reporter: Reporter,
+    inside: Inside | None = None,
 ) -> tuple[FloatArray, float]:
     """Leave-one-out clustering from several random starts; the partition that agrees most with the others is taken.
 
@@ -138,7 +184,7 @@ def cluster(
     def of_start(restart: int) -> FloatArray:
         rng = np.random.default_rng([seed, 5, restart])
         start = np.eye(classes)[rng.permutation(np.arange(n) % classes)]
-        result = leave_one_out(g, h, lattice, noise, temperature, start, regularisation)
+        result = leave_one_out(g, h, lattice, noise, temperature, start, regularisation, inside=inside)
         reporter.advance()
         return result
 

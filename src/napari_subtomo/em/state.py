@@ -59,6 +59,8 @@ class State:
     figures : ndarray, shape (n, 4)
         Of each particle's last comparison, while iterations take some of the particles: log likelihood, log evidence, largest posterior,
         significant poses. Else of length 0.
+    solvent : ndarray, shape (box, box, box), float32
+        Mask around the particle that was found in the references and masks them; of size 0 without one.
     """
 
     iteration: int
@@ -83,6 +85,7 @@ class State:
     centres: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
     frame_step: float = 0.0
     figures: FloatArray = field(default_factory=lambda: np.zeros((0, 4)))
+    solvent: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
 
 
 def write_state(path: Path, state: State) -> None:

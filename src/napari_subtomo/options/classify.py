@@ -20,6 +20,7 @@ RELION: Mapping[str, Any] = {
     "stop_when_converged": False,
     "fixed_sampling": True,
     "restarts": 1,
+    "auto_mask": False,
 }
 
 
@@ -35,6 +36,13 @@ class EMOptions(SubtomogramInputOptions):
         "Mask (0 to 1) that multiplies all references; without it a soft sphere of the mask diameter.",
         title="Reference mask",
         group="I/O",
+    )
+    auto_mask: bool = option(
+        True,
+        "Without a reference mask, mask the references around what they show as well, found anew in each iteration: a tenth of the peak, "
+        "extended by a quarter of the resolution; if not, by the sphere alone. Maps are written within the sphere.",
+        title="Find the reference mask?",
+        group="Reference",
     )
     focus_mask: Path | None = option(
         None,
