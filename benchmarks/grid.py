@@ -4,6 +4,7 @@
     python benchmarks/grid.py --cells centre snr-0.01 --seeds 101 102 --minutes 30
     python benchmarks/grid.py --relion --seeds 101 102 103      # RELION 3.1.3 as well, on the cells marked for it
     python benchmarks/grid.py --only-docs                       # write docs/benchmarks-grid.md from what there is
+    python benchmarks/grid.py --added=--no-auto-mask --json without.json --docs without.md     # another way, on the same samples
 
 Results go to benchmarks/grid.json after every run; what is there from the same commands and the same code is not done again.
 """
@@ -109,6 +110,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=list(CELLS), metavar="CELL", help="of " + ", ".join(CELLS))
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the samples (101 to 105)")
     parser.add_argument("--relion", action="store_true", help="run RELION 3.1.3 on the cells that are marked for it")
+    parser.add_argument("--added", default="", help="added to the command of the classification")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after so many minutes")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "napari-subtomo-benchmarks/grid", help="for samples")
     parser.add_argument("--json", type=Path, default=HERE / "grid.json", help="where results go")
@@ -127,18 +129,18 @@ def measure(options: argparse.Namespace, data: dict[str, Any]) -> None:
                 if runs.get(program, {}).get("code") == code or time.monotonic() > until:
                     continue
                 print(f"{name}, seed {seed}, {program}", flush=True)
-                runs[program] = rounded(run(name, seed, program, options.work.absolute(), code))
+                runs[program] = rounded(run(name, seed, program, options.work.absolute(), code, options.added))
                 write(options.json, json.dumps(data, indent=1) + "\n")
 
 
-def run(name: str, seed: int, program: str, work: Path, code: str) -> dict[str, Any]:
+def run(name: str, seed: int, program: str, work: Path, code: str, added: str = "") -> dict[str, Any]:
     """One program on one sample: figures against the truth, command lines."""
     cell = CELLS[name]
     project = work / name / f"seed{seed}"
     commands = make(cell, project, seed, code)
     classes = cell.species + 1
     if program == "own":
-        found = run_own(project, ITERATIONS, [*cell.classify.split(), "--classes", str(classes)], code)
+        found = run_own(project, ITERATIONS, [*cell.classify.split(), "--classes", str(classes), *added.split()], code)
     else:
         found = run_relion(project, ITERATIONS, (), code)
     return judge_run(project, project / found["folder"], found["iteration"], classes) | {"run": found, "code": code, "commands": commands}

@@ -58,6 +58,7 @@ BRUTE_FORCE = ("tests/em/test_expectation.py",)
 OUTSIDE = ("tests/em/test_external.py::test_a_program_that_divides_makes_our_own_references",)
 OUTSIDE_FIXED = ("tests/em/test_external.py::test_particles_that_stay_in_one_orientation_lose_no_envelope",)
 LEAVE_OUT = ("tests/em/test_leave_out.py",)
+SOLVENT = ("tests/em/test_solvent.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
 BOUND = ("tests/em/test_bound.py",)
@@ -172,7 +173,11 @@ MUTATIONS = (
     Mutation(
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
-    Mutation("particle left out at fixed poses", "em/start.py", "along - own * power", "along", LEAVE_OUT),
+    Mutation("particle left out at fixed poses", "em/start.py", "numerator.imag - own * power", "numerator.imag", LEAVE_OUT),
+    Mutation("mask that is found: nothing in noise", "em/solvent.py", "if peak <= certain:", "if False:", SOLVENT),
+    Mutation("mask that is found: density of either sign", "em/solvent.py", "else -volume", "else volume", SOLVENT),
+    Mutation("mask that is found: what one class has alone", "em/solvent.py", "found |= _dense", "found = _dense", SOLVENT),
+    Mutation("mask that is found: on references", "em/constraints.py", "maps = maps * solvent", "maps = maps * 1", SOLVENT),
     Mutation("law of the bound: weights of scaled particles", "em/pose_sums.py", "scale**2 * self._factor", "scale * self._factor", BOUND),
     Mutation(
         "law of the bound: noise of optics groups in sums",

@@ -222,7 +222,7 @@ def in_another_frame(made, turn, rotate, monkeypatch, **options):
 
 
 def compared(made, turn, rotate, monkeypatch, **options):
-    """Both runs side by side by iteration: share of equal labels, angles and offsets of particles apart, relative difference of the maps."""
+    """Both runs side by side by iteration: share of equal labels, angles and offsets of particles apart, difference of the maps."""
     one = in_another_frame(made, np.eye(3), permuted, monkeypatch, **options)
     other = in_another_frame(made, turn, rotate, monkeypatch, **options)
     there = made.labels > 0  # poses of empty places mean nothing
@@ -258,8 +258,8 @@ def test_any_common_rotation_turns_the_result_up_to_interpolation_at_fixed_poses
 def test_any_common_rotation_turns_the_result_up_to_interpolation_in_a_search(framed, monkeypatch):
     """Found: 0.4°, 0.07 px, 6 % of a map; a mask that is found has voxels, and so another surface in another frame.
 
-    At this high temperature a particle may be as much of one class as of the other, and poses are means over many points of the grid. Where one point takes all, a particle between two of them goes
-    to the one or the other, and poses differ by up to a step.
+    At this high temperature a particle may be as much of one class as of the other, and poses are means over many points of the grid. Where
+    one point takes all, a particle between two of them goes to the one or the other, and poses differ by up to a step.
     """
     soft = {"noise_temperature": 100.0, "absolute_greyscale": True}
     for labels, angles, offset, maps in compared(framed, OBLIQUE, rotate_volume, monkeypatch, **soft):

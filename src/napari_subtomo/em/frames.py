@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_subtomo.em.poses import needed_step, steps_for
 from napari_subtomo.em.prepare import prepare
 from napari_subtomo.em.resident import Residence
+from napari_subtomo.em.solvent import particle_radius
 from napari_subtomo.em.state import State
 from napari_subtomo.progress import Reporter
 
@@ -90,7 +91,7 @@ def next_frames(setup: Setup, state: State, new: State, step: float) -> State:
     kept = replace(new, frames=state.frames, centres=state.centres, frame_step=state.frame_step)
     if o.fixed_sampling:
         return kept
-    finer, _ = steps_for(new.last_shell, setup.lattice.n, setup.radius, o.angular_step, o.offset_step)
+    finer, _ = steps_for(new.last_shell, setup.lattice.n, particle_radius(setup, new), o.angular_step, o.offset_step)
     if finer > 0.75 * state.frame_step:
         return kept
     return replace(new, frames=new.orientations, centres=new.offsets, frame_step=needed_step(state.frame_step, finer))

@@ -22,6 +22,7 @@ from napari_subtomo.em.expectation import EStep, compare, reference_volumes, sea
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import coarse_limits
 from napari_subtomo.em.prepare import Load, Prepared
+from napari_subtomo.em.solvent import particle_radius
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
@@ -95,7 +96,7 @@ def coarse_sampling(setup: Setup, state: State) -> tuple[float, float, int]:
     """Angular step (degrees), offset step (pixels) and last shell of the coarse pass: twice the angular step asked for, as RELION does."""
     o = setup.options
     angle = 2 * o.angular_step
-    shell, shift = coarse_limits(state.last_shell, setup.lattice.n, setup.radius, angle, o.offset_step)
+    shell, shift = coarse_limits(state.last_shell, setup.lattice.n, particle_radius(setup, state), angle, o.offset_step)
     return angle, shift, shell
 
 

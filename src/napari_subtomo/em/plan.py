@@ -17,6 +17,7 @@ from napari_subtomo.geometry import so3
 from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.options.classify import ClassifyOptions
 
+SHARE_OF_MASK = 0.8  # usual radius of a particle, in radii of the mask diameter
 _EXACT = 8  # steps in a search range up to which its points are counted one by one
 
 
@@ -98,7 +99,7 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
 def _after_coarse_pass(step: Iteration, options: ClassifyOptions, shell: int, box: int, pixel: float) -> Iteration:
     """An iteration about the candidates of a coarse pass over all orientations."""
     angle = 2 * options.angular_step
-    told, shift = coarse_limits(shell, box, options.mask_diameter / 2 / pixel, angle, options.offset_step)
+    told, shift = coarse_limits(shell, box, particle_radius(options, pixel), angle, options.offset_step)
     rotations = orientations_of(angle, symmetry_order(options.symmetry))
     shifts = _shifts(options.offset_range / shift)
     few = functions(shifts, options.offset_range, told / box)
@@ -120,7 +121,7 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhe
     if not options.align:
         return 1, 1
     angle, shift = options.angular_step, options.offset_step
-    radius = options.mask_diameter / 2 / pixel
+    radius = particle_radius(options, pixel)
     if not options.fixed_sampling:
         angle, shift = steps_for(shell, box, radius, angle, shift)
     if options.local_range >= 0:
@@ -130,6 +131,12 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhe
         return _rotations(LOCAL_STEPS), _shifts(min(LOCAL_SHIFTS, options.offset_range / shift))
     coarse_shift = coarse_limits(shell, box, radius, 2 * options.angular_step, options.offset_step)[1]
     return _rotations(REACH * 2 * options.angular_step / angle), _shifts(min(coarse_shift, options.offset_range) / shift)
+
+
+def particle_radius(options: ClassifyOptions, pixel: float) -> float:
+    """About how far a particle will be found to reach, pixels: somewhat less than its mask, where that is found."""
+    finds = options.auto_mask and options.solvent_mask is None
+    return (SHARE_OF_MASK if finds else 1.0) * options.mask_diameter / 2 / pixel
 
 
 def functions(shifts: int, reach: float, frequency: float) -> int:

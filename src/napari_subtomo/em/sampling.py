@@ -12,6 +12,7 @@ from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS, searches_everywh
 from napari_subtomo.em.global_search import REACH, coarse_sampling
 from napari_subtomo.em.poses import PoseGrid, found_grid, global_grid, pose_grid, steps_for
 from napari_subtomo.em.priors import restricted, with_mates
+from napari_subtomo.em.solvent import particle_radius
 from napari_subtomo.em.state import State
 from napari_subtomo.progress import Reporter
 
@@ -39,7 +40,7 @@ def iteration_poses(setup: Setup, state: State, iteration: int, reporter: Report
         return PoseGrid.single()
     angle, shift = o.angular_step, o.offset_step
     if not o.fixed_sampling:
-        angle, shift = steps_for(state.last_shell, setup.lattice.n, setup.radius, o.angular_step, o.offset_step)
+        angle, shift = steps_for(state.last_shell, setup.lattice.n, particle_radius(setup, state), o.angular_step, o.offset_step)
         if (angle, shift) not in ((o.angular_step, o.offset_step), tuple(state.steps)):
             reporter.message(
                 f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "

@@ -6,11 +6,17 @@ of it, and directions in which classes could differ by chance are as many as vox
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, label
+
+from napari_subtomo.numerics.masks import radius_grid
+
+if TYPE_CHECKING:
+    from napari_subtomo.em.engine import Setup
+    from napari_subtomo.em.state import State
 
 Maps = npt.NDArray[np.float32]
 
@@ -18,6 +24,7 @@ THRESHOLD = 0.1  # of the peak: what is denser belongs to the particle
 PEAK = 99.9  # percentile that stands for the peak
 CERTAIN = 4.0  # standard deviations of the noise that the density has to reach too
 SMALL = 0.1  # pieces smaller than this part of the largest are left out
+REACH = 0.95  # of the mask lies within the particle's radius
 EXTEND, EDGE = 0.25, 0.75  # how far the mask reaches beyond the threshold, and the width of its edge, both in units of the resolution
 
 
@@ -54,6 +61,20 @@ def solvent_mask(maps: Maps, mask: Maps, last_shell: int) -> Maps | None:
     within = np.clip((EXTEND + EDGE) / EDGE - distance / (EDGE * resolution), 0, 1)
     around: Maps = (mask * (0.5 - 0.5 * np.cos(np.pi * within))).astype(np.float32)
     return around
+
+
+def particle_radius(setup: Setup, state: State) -> float:
+    """How far from the centre of the box the particle reaches, pixels: what turns matter at a resolution depends on it.
+
+    The radius that holds nearly all of the mask that was found; without one, that of the mask of the references.
+    """
+    if not state.solvent.size:
+        return setup.radius
+    n = len(state.solvent)
+    distance = radius_grid((n, n, n)).ravel()
+    order = np.argsort(distance, kind="stable")
+    held = np.cumsum(state.solvent.ravel()[order], dtype=np.float64)
+    return min(setup.radius, float(distance[order[int(np.searchsorted(held, REACH * held[-1]))]]))
 
 
 def _dense(volume: npt.NDArray[np.float64], certain: float) -> npt.NDArray[np.bool_]:
