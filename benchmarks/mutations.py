@@ -197,7 +197,7 @@ MUTATIONS = (
     Mutation("outside programs: units of the data", "em/external.py", "(factor / n**2)", "(factor / n**3)", OUTSIDE),
     Mutation("outside programs: units of the signal", "em/external.py", "/ (2.0 * n**4)", "/ (1.0 * n**4)", OUTSIDE),
     Mutation("outside programs: envelope without alignment", "em/external.py", "padded.envelope**2)", "padded.envelope)", OUTSIDE_FIXED),
-    Mutation("law of the bound: T of the references", "em/maximisation.py", "(DELTA * regularisation * np", "(DELTA * np", BOUND),
+    Mutation("law of the bound: T of the references", "em/maximisation.py", "DELTA * regularisation / self", "DELTA / self", BOUND),
     Mutation("consensus: its own T", "em/maximisation.py", "CONSENSUS_T = 4.0", "CONSENSUS_T = 4.4", CONSENSUS),
     Mutation("consensus: variance of differences", "em/maximisation.py", "DELTA = 0.3", "DELTA = 0.33", CONSENSUS),
     Mutation("consensus: drawn to all folds", "em/maximisation.py", "Problem(num + rho * others", "Problem(num + rho * mean", CONSENSUS),

@@ -23,9 +23,10 @@ pytestmark = pytest.mark.slow
 
 
 class WholeParticles(ClassifyOptions):
-    """Options of the demo without masks on particles."""
+    """Options of the demo without masks, but for the sphere of the references."""
 
     mask_particles: bool = option(False, "Off.", group="Optimisation")
+    auto_mask: bool = option(False, "Off.", group="Reference")
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,7 @@ def test_particles_that_do_not_fit_are_forecast_to_be_streamed() -> None:
 
 def test_a_search_of_all_orientations_has_a_coarse_pass_and_then_goes_on_about_what_it_found() -> None:
     rng = np.random.default_rng(1)
-    options = classify(local_range=-1.0, iterations=15, symmetry="D2")
+    options = classify(local_range=-1.0, iterations=15, symmetry="D2", auto_mask=False)  # a particle as large as its mask
     steps = iterations(options, 228, 48, 10.0, KNOWN.last_resolution)
     assert [step.coarse is not None for step in steps] == [True] * options.global_iterations + [False] * (15 - options.global_iterations)
     shell, shift = coarse_limits(8, 48, 19.0, 15.0, options.offset_step)

@@ -36,7 +36,7 @@ def test_from_a_sphere_to_kept_particles_on_the_tomogram_and_in_files(fresh: Any
     assert facts["particles before"] == 0
     assert facts["lattice"] == "323 particles"
     assert facts["particles picked"] == facts["particles in file"] == 323
-    assert 0 < facts["rows"] < 323
+    assert 0 < facts["rows"] <= 323  # two iterations on noise: whether any place is left to the empty class is chance
     assert facts["total"] == f"{facts['rows']} of 323 particles in 1 class"
     assert facts["drawn"] == facts["rows"]
     assert Path(facts["selection"]).name == "job005"

@@ -24,7 +24,7 @@ from napari_subtomo.em.noise import NoiseGroups, first_noise, next_noise
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Load, Prepared
 from napari_subtomo.em.priors import AnglePriors, RotationPrior
-from napari_subtomo.em.report import describe, of_all
+from napari_subtomo.em.report import describe, line_of, of_all
 from napari_subtomo.em.sampling import coarse_pass, iteration_poses
 from napari_subtomo.em.scales import next_scales
 from napari_subtomo.em.seeding import clustered_references, random_classes
@@ -240,7 +240,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         results, sums, shells = done.results, done.sums, done.shells
         del done
     after, maximiser = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc, reporter)
-    reporter.message(_line(after, results))
+    reporter.message(line_of(after, results))
     release_memory("cpu")
     classes = describe(setup, state, after, step, results, sums, maximiser, time.monotonic() - began)
     new = next_frames(whole, before, whole_of(whole, before, after, results, rows), step.poses.angular_step)
@@ -393,12 +393,3 @@ def _next_state(
         solvent=np.zeros((0, 0, 0), np.float32) if references.solvent is None else references.solvent,
     )
     return after, maximiser
-
-
-def _line(state: State, results: ParticleResults) -> str:
-    """One line for the log."""
-    shares = " ".join(f"{f:.3f}" for f in np.exp(state.log_fractions))
-    return (
-        f"  fractions {shares} (last: empty), mean Pmax {results.pmax.mean():.3f}, mean log evidence {results.log_evidence.mean():.1f}, "
-        f"noise temperature {state.temperature:.2f}, next shell {state.last_shell}."
-    )

@@ -271,3 +271,12 @@ def describe_start(setup: Setup, state: State) -> Classes:
         change_offsets=0.0,
         seconds=0.0,
     )
+
+
+def line_of(state: State, results: ParticleResults) -> str:
+    """One line for the log."""
+    shares = " ".join(f"{f:.3f}" for f in np.exp(state.log_fractions))
+    return (
+        f"  fractions {shares} (last: empty), mean Pmax {results.pmax.mean():.3f}, mean log evidence {results.log_evidence.mean():.1f}, "
+        f"noise temperature {state.temperature:.2f}, next shell {state.last_shell}."
+    )
