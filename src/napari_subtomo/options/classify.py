@@ -37,13 +37,6 @@ class EMOptions(SubtomogramInputOptions):
         title="Reference mask",
         group="I/O",
     )
-    auto_mask: bool = option(
-        True,
-        "Without a reference mask, mask the references around what they show as well, found anew in each iteration: a tenth of the peak, "
-        "extended by a quarter of the resolution; if not, by the sphere alone. Maps are written within the sphere.",
-        title="Find the reference mask?",
-        group="Reference",
-    )
     focus_mask: Path | None = option(
         None,
         "Mask (0 to 1) of the region in which classes may differ: outside of it all are compared as their common average.",
@@ -71,6 +64,13 @@ class EMOptions(SubtomogramInputOptions):
         gt=0,
     )
     symmetry: str = option("C1", "Point group of the reference.", title="Symmetry", group="Reference")
+    auto_mask: bool = option(
+        True,
+        "Without a reference mask, mask the references around what they show as well, found anew in each iteration: a tenth of the peak, "
+        "extended by a quarter of the resolution; if not, by the sphere alone. Maps are written within the sphere.",
+        title="Find the reference mask?",
+        group="Reference",
+    )
     ctf_correction: bool = option(
         True, "Use the CTF in the model; if not, only the missing wedge.", title="Do CTF-correction?", group="CTF"
     )
