@@ -177,7 +177,7 @@ MUTATIONS = (
     Mutation("mask that is found: nothing in noise", "em/solvent.py", "if peak <= certain:", "if False:", SOLVENT),
     Mutation("mask that is found: density of either sign", "em/solvent.py", "else -volume", "else volume", SOLVENT),
     Mutation("mask that is found: what one class has alone", "em/solvent.py", "found |= _dense", "found = _dense", SOLVENT),
-    Mutation("mask that is found: on references", "em/constraints.py", "maps = maps * solvent", "maps = maps * 1", SOLVENT),
+    Mutation("mask that is found: on references", "em/constraints.py", "maps *= solvent", "maps *= 1", SOLVENT),
     Mutation("law of the bound: weights of scaled particles", "em/pose_sums.py", "scale**2 * self._factor", "scale * self._factor", BOUND),
     Mutation(
         "law of the bound: noise of optics groups in sums",

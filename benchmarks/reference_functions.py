@@ -31,6 +31,7 @@ CASES: tuple[dict[str, Any], ...] = (
     {"shell": 12, "reach": 4.0},
 )
 TURNS = 3
+COLUMNS = ("references", "voxels", "rows", "wanted_rows", "functions", "used", "with", "without")
 
 
 @contextmanager
@@ -72,10 +73,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
+    print("".join(f"{name:>14}" for name in COLUMNS) + "  case")
     for change in CASES:
         rows.append({"case": change} | measured(growth.CENTRE | change))
-        print(json.dumps(rows[-1]), flush=True)
+        print("".join(f"{rows[-1][name]!s:>14}" for name in COLUMNS) + f"  {change or 'centre'}", flush=True)
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -17,7 +17,6 @@ from napari_subtomo.progress import Silent
 
 N, SHELL = 32, 8
 SPHERE = soft_sphere(N, 14, 2)
-RNG = np.random.default_rng(3)
 
 
 def folds_of(density: np.ndarray, noise: float, seed: int = 1, classes: int = 1) -> np.ndarray:

@@ -33,7 +33,7 @@ def constrained(setup: Setup, maximiser: Maximiser, maps: Maps, sums: Sums, nois
     setup : Setup
     maximiser : Maximiser
     maps : ndarray, shape (folds, classes, n, n, n)
-        References as the M-step makes them.
+        References as the M-step makes them; masked where they are.
     sums : Sums
         From which they were made.
     noise : ndarray, shape (S,)
@@ -48,7 +48,7 @@ def constrained(setup: Setup, maximiser: Maximiser, maps: Maps, sums: Sums, nois
         maps = np.maximum(maps, 0)
     solvent = solvent_mask(maps, maximiser.mask, shell) if setup.finds_solvent else None
     if solvent is not None:
-        maps = maps * solvent
+        maps *= solvent
     # a class that is its own data, of all folds, has no spread between folds that would tell its noise
     known = o.shrink_to == "consensus"
     map_noise = maximiser.map_noise(maps, o.threads) if known else np.zeros((maps.shape[1], maximiser.n_shells))
@@ -81,7 +81,9 @@ class Region:
     mask : ndarray, shape (box, box, box)
         0 to 1.
     lattice : Lattice
+        Of the values.
     voxels : int
+        V; whole shells.
     """
 
     def __init__(self, mask: Maps, lattice: Lattice, voxels: int) -> None:
@@ -91,7 +93,7 @@ class Region:
         self._index = self._lattice.half_layout_index()[:voxels]
 
     def __call__(self, values: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
-        """Values of the masked map, shape (V,)."""
+        """Values, shape (V,), of the masked map of values of shape (V,)."""
         inside = lattice_map(values, self._lattice) * self._mask
         transform: npt.NDArray[np.complex64] = np.fft.rfftn(np.fft.ifftshift(inside)).ravel()[self._index].astype(np.complex64)
         return transform

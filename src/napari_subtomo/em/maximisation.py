@@ -200,6 +200,8 @@ class Maximiser:
         maps : ndarray, shape (folds, classes, n, n, n)
         threads : int
         """
+        if len(maps) < 2:
+            return np.zeros((maps.shape[1], self.n_shells))
         return np.stack([self.jackknife(list(ordered_map(self.grid.transform, column, threads))) for column in maps.swapaxes(0, 1)])
 
     def left_out(self, sums: Sums, noise: FloatArray, regularisation: float) -> Callable[[int], Iterator[Problem]]:

@@ -99,7 +99,7 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
 def _after_coarse_pass(step: Iteration, options: ClassifyOptions, shell: int, box: int, pixel: float) -> Iteration:
     """An iteration about the candidates of a coarse pass over all orientations."""
     angle = 2 * options.angular_step
-    told, shift = coarse_limits(shell, box, particle_radius(options, pixel), angle, options.offset_step)
+    told, shift = coarse_limits(shell, box, expected_radius(options, pixel), angle, options.offset_step)
     rotations = orientations_of(angle, symmetry_order(options.symmetry))
     shifts = _shifts(options.offset_range / shift)
     few = functions(shifts, options.offset_range, told / box)
@@ -121,7 +121,7 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhe
     if not options.align:
         return 1, 1
     angle, shift = options.angular_step, options.offset_step
-    radius = particle_radius(options, pixel)
+    radius = expected_radius(options, pixel)
     if not options.fixed_sampling:
         angle, shift = steps_for(shell, box, radius, angle, shift)
     if options.local_range >= 0:
@@ -133,7 +133,7 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhe
     return _rotations(REACH * 2 * options.angular_step / angle), _shifts(min(coarse_shift, options.offset_range) / shift)
 
 
-def particle_radius(options: ClassifyOptions, pixel: float) -> float:
+def expected_radius(options: ClassifyOptions, pixel: float) -> float:
     """About how far a particle will be found to reach, pixels: somewhat less than its mask, where that is found."""
     finds = options.auto_mask and options.solvent_mask is None
     return (SHARE_OF_MASK if finds else 1.0) * options.mask_diameter / 2 / pixel

@@ -47,7 +47,7 @@ class Inside:
     Attributes
     ----------
     g : ndarray, shape (n, V)
-        The particles, their differences from the average masked.
+        The particles, their differences from what the average predicts masked.
     differences, whole : callable
         Masks of differences and of the average, on values of shape (V,).
     """
@@ -58,7 +58,7 @@ class Inside:
 
     @classmethod
     def of(cls, g: npt.NDArray[np.complex64], h: npt.NDArray[np.float32], differences: Mask, whole: Mask, threads: int) -> Inside:
-        """Of particles with data and weights of shape (n, V).
+        """Of particles with data `g` and weights `h`, shape (n, V); the average is theirs without regularisation.
 
         The weights of a particle spread what is inside over the edge of a mask, and the other way round, as far as its missing wedge does.
         """
@@ -88,7 +88,7 @@ def leave_one_out(
 
     `A_c without p = (NUM_c − γ_pc·G_p + ρĀ) / (DEN_c − γ_pc·H_p + ρ)` (engine notes, section 7.1). Inside a region the differences from
     the average are masked: NUM_c + ρĀ becomes `(DEN_c + ρ)·(Ā' + M[A_c − Ā])`, and the own share that of a particle whose difference from
-    the average is masked, `G'_p = H_p Ā + M[G_p − H_p Ā]`; it is compared as it is.
+    the average is masked, `G'_p = H_p A + M[G_p − H_p A]` with their plain average A; it is compared as it is.
 
     Parameters
     ----------
