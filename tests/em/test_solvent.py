@@ -112,3 +112,17 @@ def test_a_mask_that_is_given_is_the_only_one():
     assert setup.finds_solvent and not given.finds_solvent
     *_, (state, _) = iterate(given, initial_state(given), Silent())
     assert state.solvent.size == 0
+
+
+def test_a_focus_mask_is_part_of_it_wherever_it_lies():
+    made = world.simulate(n=24, count=30, snr=0.3, species=2, error=5.0, seed=1)
+    setup = world.setup(made, classes=2, iterations=2, consensus_iterations=1)
+
+    def solvent(focus):
+        *_, (state, _) = iterate(replace(setup, focus=focus), initial_state(replace(setup, focus=focus)), Silent())
+        return state.solvent
+
+    far = np.unravel_index(np.argmax(np.where(solvent(None) == 0, setup.maximiser.mask, 0)), (24, 24, 24))
+    focus = np.zeros((24, 24, 24), np.float32)
+    focus[far] = 1
+    assert setup.maximiser.mask[far] > 0.9 and solvent(focus)[far] == setup.maximiser.mask[far]

@@ -48,6 +48,8 @@ def constrained(setup: Setup, maximiser: Maximiser, maps: Maps, sums: Sums, nois
         maps = np.maximum(maps, 0)
     solvent = solvent_mask(maps, maximiser.mask, shell) if setup.finds_solvent else None
     if solvent is not None:
+        if setup.focus is not None:  # classes may differ there, however little they have shown so far
+            solvent = np.maximum(solvent, maximiser.mask * setup.focus)
         maps *= solvent
     # a class that is its own data, of all folds, has no spread between folds that would tell its noise
     known = o.shrink_to == "consensus"
