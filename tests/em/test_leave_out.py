@@ -64,11 +64,11 @@ def test_the_first_references_of_a_fold_are_made_without_it():
     made = world.simulate(n=N, count=20, snr=2.0, species=2, seed=3, domain=2.0)
     setup = world.setup(made, classes=2, restarts=1, align=False, folds=2, empty_class=False)
     state = initial_state(setup)
-    references = clustered_references(setup, state, Silent()).maps
+    references = clustered_references(setup, state, Silent())[0].maps
     louder = setup.prepared.G.copy()
     louder[setup.particles.fold == 0] *= 1.1  # classes stay nearly what they are
     prepared = replace(setup.prepared, G=louder, GE=louder)
-    changed = clustered_references(replace(setup, prepared=prepared), state, Silent()).maps
+    changed = clustered_references(replace(setup, prepared=prepared), state, Silent())[0].maps
     ratio = [np.linalg.norm(changed[f] - references[f]) / np.linalg.norm(references[f]) for f in (0, 1)]
     assert ratio[0] < 0.3 * ratio[1] and ratio[1] > 0.05
 

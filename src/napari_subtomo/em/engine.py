@@ -27,7 +27,7 @@ from napari_subtomo.em.priors import AnglePriors, RotationPrior
 from napari_subtomo.em.report import describe, line_of, of_all
 from napari_subtomo.em.sampling import coarse_pass, iteration_poses
 from napari_subtomo.em.scales import next_scales
-from napari_subtomo.em.seeding import clustered_references, random_classes
+from napari_subtomo.em.seeding import classes_at_poses, clustered_references, copied, random_classes
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.subsets import chosen, part_of, setup_of, state_of, whole_of
@@ -212,13 +212,16 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     seeded = False
     wanted = 1 if setup.phase(iteration) == "consensus" else o.classes
     first_cc = iteration == 1 and not o.absolute_greyscale
+    given: FloatArray | None = None
     if state.maps.shape[1] < wanted:
         if o.start == "leave-one-out":
-            state, first_cc = _clustered(setup, state, reporter), False
+            (state, given), first_cc = _clustered(setup, state, reporter), False
         else:
-            state, seeded = _copied(state, wanted), not first_cc
+            state, seeded = copied(state, wanted), not first_cc
     elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
         seeded = True  # RELION seeds in the first soft iteration
+    elif state.iteration > 0 and _is_all(rows, setup):
+        given = classes_at_poses(setup, state, reporter)
     whole, before = in_frames(setup, state, reporter), state
     setup, state = part_of(whole, before, rows)
     allowed = random_classes(len(setup.prepared), wanted, o.seed) if seeded else None
@@ -226,7 +229,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     grid = setup.maximiser.grid.up_to(last_map_shell)
     maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=grid, solvent=state.solvent if state.solvent.size else None)
     poses = iteration_poses(setup, state, iteration, reporter)
-    step = _e_step(setup, state, poses, allowed, first_cc)
+    step = replace(_e_step(setup, state, poses, allowed, first_cc), given=given)
     if searches_everywhere(setup, state):
         best = search_everywhere(setup, step, coarse_pass(setup, state, step), last_map_shell, reporter)
         setup, step = replace(setup, frames=best.frames, centres=best.centres, prepared=best.prepared), best.step
@@ -249,13 +252,18 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     return new, replace(classes, converged=reason(whole, new))
 
 
-def _clustered(setup: Setup, state: State, reporter: Reporter) -> State:
+def _is_all(rows: npt.NDArray[np.int64] | None, setup: Setup) -> bool:
+    """Whether these are all particles."""
+    return rows is None or len(rows) == len(setup.order)
+
+
+def _clustered(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
     """The state with references of all classes, clustered from the particles of the last iteration: their poses are those of its map."""
     rows = chosen(setup, state, state.iteration)
-    if rows is None:
+    if rows is None or _is_all(rows, setup):
         return clustered_references(setup, state, reporter)
-    found = clustered_references(setup_of(setup, rows), state_of(setup, state, rows), reporter)
-    return replace(state, maps=found.maps, map_noise=found.map_noise, log_fractions=found.log_fractions)
+    found, _ = clustered_references(setup_of(setup, rows), state_of(setup, state, rows), reporter)
+    return replace(state, maps=found.maps, map_noise=found.map_noise, log_fractions=found.log_fractions), None
 
 
 def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.NDArray[np.int64]:
@@ -303,17 +311,6 @@ def score_particles(setup: Setup, state: State, reporter: Reporter) -> ParticleR
     if searches_everywhere(setup, state):
         return search_everywhere(setup, step, coarse_pass(setup, state, step), _last_map_shell(setup, state), reporter).results
     return search(step, setup.prepared, setup.options.threads, reporter)[1]
-
-
-def _copied(state: State, classes: int) -> State:
-    """The same reference for every class, fractions shared."""
-    fractions = np.exp(state.log_fractions)
-    with np.errstate(divide="ignore"):
-        log_fractions = np.log(np.append(np.full(classes, fractions[:-1].sum() / classes), fractions[-1]))
-    repeat = classes // state.maps.shape[1]
-    return replace(
-        state, maps=np.repeat(state.maps, repeat, axis=1), map_noise=np.repeat(state.map_noise, repeat, axis=0), log_fractions=log_fractions
-    )
 
 
 def _last_map_shell(setup: Setup, state: State) -> int:

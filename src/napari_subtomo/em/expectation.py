@@ -55,6 +55,8 @@ class EStep:
         Score by normalised cross-correlation and give all weight to the best pose.
     rotation_prior : RotationPrior, optional
         Of single particles, in place of the grid's.
+    given : ndarray, shape (n, classes), optional
+        Posteriors of the real classes that hold in place of those from the sums over poses; NaN for particles that keep these.
     """
 
     grid: PaddedGrid
@@ -68,6 +70,7 @@ class EStep:
     cross_correlation: bool = False
     device: str = "cpu"
     rotation_prior: RotationPrior | None = None
+    given: FloatArray | None = None
 
     @property
     def voxels(self) -> int:

@@ -14,6 +14,7 @@ from napari_subtomo.em.basis import ROWS
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.global_search import BATCH_BYTES, POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
+from napari_subtomo.em.seeding import at_poses
 from napari_subtomo.em.streamed import streamed_bytes
 from napari_subtomo.errors import OptionError
 from napari_subtomo.numerics.backend import free_bytes
@@ -71,6 +72,8 @@ def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bo
     if options.classes > 1 and options.start == "leave-one-out":
         first = min(options.consensus_iterations, len(steps) - 1)
         parts.append(_clustering(steps[first], steps[max(first - 1, 0)].particles))
+        if at_poses(options, n):
+            parts.append(_clustering(steps[-1], n))
     return Memory(particles, max(parts) + n * _TABLE, scratch)
 
 

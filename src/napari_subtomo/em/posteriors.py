@@ -25,6 +25,7 @@ KEPT = 0.999  # share of a particle's posterior in the sums of the maps
 LEAST = 1e-4  # posterior of the real classes below which a particle adds nothing to them
 MANY = 1000  # poses of a particle from which on those are forgotten that together hold
 PIECE = 2**16  # poses that are weighed at once
+SAID = 1e-6  # least posterior given to classes of which a pose is remembered
 TAIL = 1e-4  # this share of the sum over poses: `finish` leaves out ten times as much
 
 
@@ -156,6 +157,9 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
     count, classes = running.shape
     results = ParticleResults.empty(count, classes)
     log_fractions = step.model.log_fractions
+    poses = _joined(found, count)
+    if step.given is not None:
+        poses, running = with_classes(step.given, poses, running)
     real = np.logaddexp.reduce(running, axis=1)
     total = np.logaddexp(real, log_fractions[-1])
     # fractions normalised over the real classes: "a particle" against "nothing", whatever the share of empty places
@@ -163,7 +167,6 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
     results.log_likelihood[:] = total
     results.posterior[:, :classes] = np.exp(running - total[:, None])
     results.posterior[:, classes] = np.exp(log_fractions[-1] - total)
-    poses = _joined(found, count)
     start, share = poses.start, np.exp(real - total)
     first = start[:-1]
     results.shift[:], results.rotation[:], results.best_class[:] = (a[first] for a in (poses.shift, poses.rotation, poses.klass))
@@ -199,6 +202,41 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
         pass
     results.turn[:] = nearest_rotations(means)
     return poses.kept(kept, posterior), results
+
+
+def with_classes(given: FloatArray, poses: Poses, running: FloatArray) -> tuple[Poses, FloatArray]:
+    """Scores of poses, and their sums per class, such that the real classes have the posteriors given; see `given_sums`.
+
+    Where no pose of a given class has come near the best pose, its reference was alike at no pose, and what is given says nothing.
+
+    Parameters
+    ----------
+    given : ndarray, shape (n, classes)
+    poses : Poses
+        The best of each particle first, as those returned.
+    running : ndarray, shape (n, classes)
+    """
+    particle, seen = poses.particle, np.zeros(running.shape, bool)
+    seen[particle, poses.klass] = True
+    sums = given_sums(np.where(seen, given, 0), running)
+    more = np.subtract(sums, running, out=np.zeros_like(sums), where=seen)[particle, poses.klass]
+    there = np.isfinite(more)
+    kept = poses.kept(there, (poses.score + np.where(there, more, 0)).astype(np.float32))
+    order = best_first(kept.particle, kept.score)
+    return Poses(kept.start, kept.shift[order], kept.klass[order], kept.rotation[order], kept.score[order]), sums
+
+
+def given_sums(given: FloatArray, running: FloatArray) -> FloatArray:
+    """Log sums over poses per class, shape (n, classes), shared among the classes as given; NaN or nothing given: as they are.
+
+    Their sum over classes stays: whether there is a particle at all is not changed.
+    """
+    mass = given.sum(1, keepdims=True)
+    told = mass > SAID
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shared = np.logaddexp.reduce(running, axis=1)[:, None] + np.log(given / mass)
+    sums: FloatArray = np.where(told, shared, running)
+    return sums
 
 
 def _pieces(start: IntArray) -> Iterator[slice]:

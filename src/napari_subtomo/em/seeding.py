@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,18 +11,23 @@ import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.constraints import Region, composed
+from napari_subtomo.em.frames import searches_everywhere
 from napari_subtomo.em.lattice import lattice_map
-from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
+from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.prepare import resample
-from napari_subtomo.em.start import Inside, cluster, shell_power
+from napari_subtomo.em.start import Common, Inside, cluster, leave_one_out
 from napari_subtomo.em.state import State
+from napari_subtomo.em.temperature import uncertainty
 from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
 if TYPE_CHECKING:
     from napari_subtomo.em.engine import Setup
 
 FloatArray = npt.NDArray[np.float64]
+
+WARM_ROUNDS = 20  # of EM at the poses of an iteration: its labels are near to begin with
 
 
 def random_classes(n: int, classes: int, seed: int) -> npt.NDArray[np.bool_]:
@@ -33,34 +38,105 @@ def random_classes(n: int, classes: int, seed: int) -> npt.NDArray[np.bool_]:
     return allowed
 
 
-def clustered_references(setup: Setup, state: State, reporter: Reporter) -> State:
-    """References of all classes from leave-one-out clustering at the best poses of a state.
+@dataclass(frozen=True)
+class FixedPoses:
+    """Particles at the best poses of a state, those of the empty class left out.
 
-    Particles of the empty class take no part. Each fold's references are made from the other folds.
+    Attributes
+    ----------
+    kept : ndarray, shape (m,)
+        Which of the n particles.
+    g, h : ndarray, shape (m, V)
+        Aligned data and weights.
+    noise : ndarray, shape (m, V)
+        σ² of each particle.
+    maximiser : Maximiser
+        With the mask found so far.
+    inside : Inside
+        Where classes may differ.
+    """
+
+    kept: npt.NDArray[np.intp]
+    g: npt.NDArray[np.complex64]
+    h: npt.NDArray[np.float32]
+    noise: npt.NDArray[np.float32]
+    maximiser: Maximiser
+    inside: Inside
+
+    @classmethod
+    def of(cls, setup: Setup, state: State, reporter: Reporter) -> FixedPoses:
+        """Resample them."""
+        o, lattice = setup.options, setup.lattice
+        kept = np.flatnonzero(state.labels <= o.classes)
+        voxels = lattice.prefix(state.last_shell)
+        g, h = _aligned(setup, state, kept, voxels, reporter)
+        if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
+            scale = state.scales[kept].astype(np.float32)[:, None]
+            g, h = g * scale, h * scale**2
+        maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
+        # noise outside would tell particles apart in far more ways than what is inside can
+        whole = Region(maximiser.region, lattice, voxels)
+        inside = Inside.of(g, h, whole if setup.focus is None else Region(setup.focus, lattice, voxels), whole, o.threads)
+        noise = state.noise.astype(np.float32)[setup.particles.noise[kept]][:, lattice.shell[:voxels]]
+        return cls(kept, g, h, noise, maximiser, inside)
+
+    def spread(self, gamma: FloatArray, n: int) -> FloatArray:
+        """Posteriors of these particles among all n; NaN for the others."""
+        every = np.full((n, gamma.shape[1]), np.nan)
+        every[self.kept] = gamma
+        return every
+
+
+def at_poses(options: ClassifyOptions, n: int) -> bool:
+    """Whether the classes of n particles are judged at their best poses, where all of them take part."""
+    return options.classes > 1 and options.start == "leave-one-out" and n <= options.classes_at_poses
+
+
+def judged_at_poses(setup: Setup, state: State) -> bool:
+    """Whether the classes of particles are judged at the poses of a state, not by sums over all poses: not before these are settled."""
+    return at_poses(setup.options, len(setup.order)) and not searches_everywhere(setup, state)
+
+
+def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArray | None:
+    """Posteriors of the classes at the best poses of a state, by leave-one-out EM from its labels.
+
+    Returns
+    -------
+    ndarray, shape (n, classes), or None
+        NaN for particles of the empty class; None where classes are not judged so, or particles are too few.
+    """
+    o = setup.options
+    known = state.maps.shape[1] == o.classes and np.count_nonzero(state.labels <= o.classes) >= 2 * o.classes
+    if not known or not judged_at_poses(setup, state):
+        return None
+    fixed = FixedPoses.of(setup, state, reporter)
+    start = np.eye(o.classes)[state.labels[fixed.kept] - 1]
+    temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
+    return fixed.spread(
+        leave_one_out(fixed.g, fixed.h, setup.lattice, fixed.noise, temperature, start, o.regularisation, WARM_ROUNDS, fixed.inside),
+        len(state.labels),
+    )
+
+
+def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
+    """References of all classes from leave-one-out clustering at the best poses of a state, and the posteriors of its classes.
+
+    Particles of the empty class take no part. Each fold's references are made from the other folds. Posteriors are those of
+    `classes_at_poses`.
     """
     o, lattice = setup.options, setup.lattice
-    kept = np.flatnonzero(state.labels <= o.classes)
-    if len(kept) < 2 * o.classes:
+    if np.count_nonzero(state.labels <= o.classes) < 2 * o.classes:
         reporter.warn(
-            f"Expected at least {2 * o.classes} particles that are not empty for {o.classes} classes, found {len(kept)}: "
+            f"Expected at least {2 * o.classes} particles that are not empty for {o.classes} classes, "
+            f"found {np.count_nonzero(state.labels <= o.classes)}: "
             "the classes begin as copies of one reference; check the reference, or use fewer classes."
         )
-        return _same_for_all(state, o.classes)
-    voxels = lattice.prefix(state.last_shell)
-    g, h = _aligned(setup, state, kept, voxels, reporter)
-    if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
-        scale = state.scales[kept].astype(np.float32)[:, None]
-        g, h = g * scale, h * scale**2
-    maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
-    region = maximiser.region
-    # noise outside would tell particles apart in far more ways than what is inside can
-    whole = Region(region, lattice, voxels)
-    inside = Inside.of(g, h, whole if setup.focus is None else Region(setup.focus, lattice, voxels), whole, o.threads)
-    group, shell = setup.particles.noise[kept], lattice.shell[:voxels]
-    noise = state.noise.astype(np.float32)[group][:, shell]
+        return copied(state, o.classes), None
+    fixed = FixedPoses.of(setup, state, reporter)
+    kept, g, h, maximiser, voxels = fixed.kept, fixed.g, fixed.h, fixed.maximiser, fixed.g.shape[1]
     restarts = o.restarts if o.classes > 1 else 1
     gamma, agreement = cluster(
-        g, h, lattice, noise, state.temperature, o.classes, o.regularisation, restarts, o.seed, o.threads, reporter, inside
+        g, h, lattice, fixed.noise, state.temperature, o.classes, o.regularisation, restarts, o.seed, o.threads, reporter, fixed.inside
     )
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
     reporter.message(f"Leave-one-out clustering of {len(kept)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
@@ -69,41 +145,44 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> Stat
             f"Starts of the clustering agree little (adjusted Rand index {agreement:.2f}): "
             f"the data may not hold {o.classes} distinct classes."
         )
-    sigma2 = mean_noise(state.noise, np.bincount(group, minlength=len(state.noise)))[shell]
+    group, region = setup.particles.noise[kept], maximiser.region
+    sigma2 = mean_noise(state.noise, np.bincount(group, minlength=len(state.noise)))[lattice.shell[:voxels]]
     fold, folds = setup.particles.fold[kept], setup.folds
     n = lattice.n
     maps = np.empty((folds, o.classes, n, n, n), np.float32)
+    precision = (h / fixed.noise).mean(0) / state.temperature
+    precision[lattice.shell[:voxels] == 0] = 0
     for f in range(folds):
         others = fold != f if folds > 1 else np.ones(len(kept), bool)
         here = others.astype(np.float32)  # products with 0 and 1: a copy of the others would take as much again as all of them
-        sums = here @ g, here @ h
-        raw = sums[0] / (sums[1] + 1e-9)
-        power = np.maximum(shell_power(raw, lattice, voxels), 1e-30)
-        mean = sums[0] / (sums[1] + sigma2 / (CONSENSUS_T * power))
-        strength = DELTA * o.regularisation / maximiser.solvent_share
-        rho = sigma2 / (strength * np.maximum(shell_power(mean, lattice, voxels), 1e-30))
-        for c in range(o.classes):
-            share = here * gamma[:, c].astype(np.float32)
-            values = (share @ g + rho * mean) / (share @ h + rho)
+        shares = [here * gamma[:, c].astype(np.float32) for c in range(o.classes)]
+        sums = [(share @ g, share @ h) for share in shares]
+        common = Common.settled(sums, sigma2, precision, lattice, o.regularisation, fixed.inside.differences)
+        rho = common.rho * maximiser.solvent_share
+        for c, (num, den) in enumerate(sums):
+            values = ((num + rho * common.mean) / (den + rho)).astype(np.complex64)
             maps[f, c] = lattice_map(values, lattice) * region
         if setup.focus is not None:
-            maps[f] = composed(maps[f][None], (lattice_map(mean, lattice) * region)[None], setup.focus)[0]
+            maps[f] = composed(maps[f][None], (lattice_map(common.mean, lattice) * region)[None], setup.focus)[0]
     map_noise = maximiser.map_noise(maps, o.threads)
     fractions = np.append(gamma.sum(0) / len(state.labels), 1 - len(kept) / len(state.labels) if o.empty_class else 0.0)
     if o.empty_class:
         fractions = np.maximum(fractions, 1e-3)
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
-    return replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions)
+    begun = replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions)
+    return begun, fixed.spread(gamma, len(state.labels)) if judged_at_poses(setup, state) else None
 
 
-def _same_for_all(state: State, classes: int) -> State:
-    """Copies of the one reference."""
+def copied(state: State, classes: int) -> State:
+    """The same reference for every class, fractions shared."""
     fractions = np.exp(state.log_fractions)
     with np.errstate(divide="ignore"):
         log_fractions = np.log(np.append(np.full(classes, fractions[:-1].sum() / classes), fractions[-1]))
-    maps, map_noise = np.repeat(state.maps[:, :1], classes, axis=1), np.repeat(state.map_noise[:1], classes, axis=0)
-    return replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions)
+    repeat = classes // state.maps.shape[1]
+    return replace(
+        state, maps=np.repeat(state.maps, repeat, axis=1), map_noise=np.repeat(state.map_noise, repeat, axis=0), log_fractions=log_fractions
+    )
 
 
 def _aligned(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 Mask = Callable[[npt.NDArray[np.complex64]], npt.NDArray[np.complex64]]
+STRANGE = 0.5  # difference of a class from what is common, in units of what is expected, that halves its weight there
+LEAST_SHARE = 0.02  # of the particles: a class with fewer has died
 CACHE_BYTES = 2**21  # what is worked on at once
 
 
@@ -73,6 +76,73 @@ class Inside:
         return cls(kept, differences, whole)
 
 
+@dataclass(frozen=True)
+class Common:
+    """What classes have in common, and what their differences from it are expected to be.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (V,), complex64
+        Ā, regularised.
+    expected : ndarray, shape (V,)
+        Power of a difference, δT|Ā|².
+    rho : ndarray, shape (V,), float32
+        σ² over it.
+    """
+
+    mean: npt.NDArray[np.complex64]
+    expected: FloatArray
+    rho: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, sums: list[tuple[Any, Any]], weights: FloatArray, sigma2: FloatArray, lattice: Lattice, regularisation: float) -> Common:
+        """Of the sums of data and weights of each class, by the weights of classes."""
+        total = [sum(weight * each[i] for weight, each in zip(weights, sums, strict=True)) for i in (0, 1)]
+        raw = total[0] / (total[1] + 1e-9)
+        mean = total[0] / (total[1] + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, len(raw)), 1e-30)))
+        expected = DELTA * regularisation * np.maximum(shell_power(mean, lattice, len(raw)), 1e-30)
+        return cls(mean.astype(np.complex64), expected, (sigma2 / expected).astype(np.float32))
+
+    def weights(self, apart: list[Any], precision: npt.NDArray[np.float32]) -> FloatArray:
+        """Of the classes in what they have in common, by their differences from it: little of what is a different thing altogether.
+
+        With gold beads among the particles, what is common would else be partly bead, and differences between other classes be drawn
+        towards it by more than they amount to. The weight falls as that of a heavy-tailed prior does, 1/(1 + (d/s)²), where d is the
+        power of the difference in units of the power expected.
+
+        Parameters
+        ----------
+        apart : list of ndarray, shape (V,)
+        precision : ndarray, shape (V,)
+            Of a particle: H/(κσ²).
+        """
+        expected = float((precision * self.expected).sum())
+        power = np.array([float((precision * (each.real**2 + each.imag**2)).sum()) for each in apart])
+        weights: FloatArray = 1 / (1 + (power / max(expected, 1e-30) / STRANGE) ** 2)
+        weights /= max(weights.max(), 1e-30)
+        return weights
+
+    @classmethod
+    def settled(
+        cls,
+        sums: list[tuple[Any, Any]],
+        sigma2: FloatArray,
+        precision: npt.NDArray[np.float32],
+        lattice: Lattice,
+        regularisation: float,
+        differences: Mask,
+        rounds: int = 5,
+    ) -> Common:
+        """With the weights that classes have by their differences, masked by `differences`; other arguments as above."""
+        weights = np.ones(len(sums))
+        common = cls.of(sums, weights, sigma2, lattice, regularisation)
+        for _ in range(rounds):
+            apart = [(num + common.rho * common.mean) / (den + common.rho) - common.mean for num, den in sums]
+            weights = common.weights([differences(each.astype(np.complex64)) for each in apart], precision)
+            common = cls.of(sums, weights, sigma2, lattice, regularisation)
+        return common
+
+
 def leave_one_out(
     g: npt.NDArray[np.complex64],
     h: npt.NDArray[np.float32],
@@ -86,7 +156,8 @@ def leave_one_out(
 ) -> FloatArray:
     """Class posteriors at fixed poses by EM; a particle's own share is taken out of every class it is compared with, exactly.
 
-    `A_c without p = (NUM_c − γ_pc·G_p + ρĀ) / (DEN_c − γ_pc·H_p + ρ)` (engine notes, section 7.1). Inside a region the differences from
+    `A_c without p = (NUM_c − γ_pc·G_p + ρĀ) / (DEN_c − γ_pc·H_p + ρ)` (engine notes, section 7.1), with Ā of all classes by their weights
+    in what they have in common (`Common`). Inside a region the differences from
     the average are masked: NUM_c + ρĀ becomes `(DEN_c + ρ)·(Ā' + M[A_c − Ā])`, and the own share that of a particle whose difference from
     the average is masked, `G'_p = H_p A + M[G_p − H_p A]` with their plain average A; it is compared as it is.
 
@@ -116,20 +187,23 @@ def leave_one_out(
     n, classes = start.shape
     whitening = (1.0 / (noise * temperature)).astype(np.float32)
     whitening[:, lattice.shell[:voxels] == 0] = 0
+    h_mean = h.mean(0)
     sigma2 = noise.mean(0)
-    raw = g.sum(0) / (h.sum(0) + 1e-9)
-    mean = g.sum(0) / (h.sum(0) + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, voxels), 1e-30)))
-    rho = (sigma2 / (DELTA * regularisation * np.maximum(shell_power(mean, lattice, voxels), 1e-30))).astype(np.float32)
-    prior = (rho * mean).astype(np.complex64)
-    own_g, average = (g, mean) if inside is None else (inside.g, inside.whole(mean))
+    own_g = g if inside is None else inside.g
+    weights = np.ones(classes)
     gamma = start.astype(np.float32)
     size = max(1, CACHE_BYTES // (60 * voxels))
     blocks = [slice(first, first + size) for first in range(0, n, size)]  # of particles: their temporary arrays stay in the cache
     for _ in range(rounds):
         log = np.empty((n, classes))
-        sums = [(gamma[:, c] @ g + prior, gamma[:, c] @ h + rho) for c in range(classes)]
+        sums = [(gamma[:, c] @ g, gamma[:, c] @ h) for c in range(classes)]
+        common = Common.of(sums, weights, sigma2, lattice, regularisation)
+        sums = [(num + common.rho * common.mean, den + common.rho) for num, den in sums]
+        apart = [num / np.maximum(den, 1e-20) - common.mean for num, den in sums]
         if inside is not None:
-            sums = [((average + inside.differences(num / np.maximum(den, 1e-20) - mean)) * den, den) for num, den in sums]
+            apart, average = [inside.differences(each) for each in apart], inside.whole(common.mean)
+            sums = [((average + each) * den, den) for each, (_, den) in zip(apart, sums, strict=True)]
+        weights = common.weights(apart, whitening.mean(0) * h_mean)
         squares = [numerator.real**2 + numerator.imag**2 for numerator, _ in sums]
         for some in blocks:
             x, y, w = g[some].real, g[some].imag, h[some]
@@ -150,6 +224,26 @@ def leave_one_out(
             break
     result: FloatArray = gamma.astype(np.float64)
     return result
+
+
+def _alive(gamma: FloatArray, least: float) -> int:
+    """Number of classes with at least so many particles."""
+    return int(np.count_nonzero(np.bincount(gamma.argmax(1), minlength=gamma.shape[1]) >= least))
+
+
+def _without_dead(gamma: FloatArray, least: float, rng: np.random.Generator) -> FloatArray | None:
+    """A partition whose largest class shares its particles at random with those that have died; None where all live.
+
+    A class dies where another one, such as beads, has set itself apart first: what is left can be told apart only then.
+    """
+    labels, classes = gamma.argmax(1), gamma.shape[1]
+    counts = np.bincount(labels, minlength=classes)
+    dead, largest = np.flatnonzero(counts < least), int(counts.argmax())
+    if not len(dead):
+        return None
+    labels[labels == largest] = rng.permutation(np.resize(np.append(dead, largest), counts[largest]))
+    halved: FloatArray = np.eye(classes)[labels]
+    return halved
 
 
 def cluster(
@@ -179,12 +273,20 @@ def cluster(
         Mean adjusted Rand index between the chosen partition and those of the other starts (1 with a single start).
     """
     n = len(g)
+    least = max(2.0, LEAST_SHARE * n)
     reporter.stage("Leave-one-out clustering", restarts, "starts")
 
     def of_start(restart: int) -> FloatArray:
         rng = np.random.default_rng([seed, 5, restart])
         start = np.eye(classes)[rng.permutation(np.arange(n) % classes)]
         result = leave_one_out(g, h, lattice, noise, temperature, start, regularisation, inside=inside)
+        for _ in range(classes):
+            if (halved := _without_dead(result, least, rng)) is None:
+                break
+            again = leave_one_out(g, h, lattice, noise, temperature, halved, regularisation, inside=inside)
+            if _alive(again, least) <= _alive(result, least):
+                break
+            result = again
         reporter.advance()
         return result
 
@@ -194,8 +296,7 @@ def cluster(
     if restarts > 1:
         table = np.array([[rand_index(a, b) for b in labels] for a in labels])
         agreement = (table.sum(1) - 1) / (restarts - 1)
-    least = np.array([np.bincount(label, minlength=classes).min() for label in labels])
-    good = least >= max(2, 0.02 * n)
+    good = np.array([_alive(f, least) for f in found])  # as many classes as are to be had
     order = np.lexsort((-np.arange(restarts), agreement, good))
     chosen = found[order[-1]]
     by_size = np.argsort(-chosen.sum(0), kind="stable")

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from napari_subtomo.em.accumulate import relative_weight, whole
 from napari_subtomo.em.expectation import EStep, reference_volumes
 from napari_subtomo.em.lattice import Lattice
-from napari_subtomo.em.posteriors import KEPT, LEAST
+from napari_subtomo.em.posteriors import KEPT, LEAST, given_sums
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
@@ -167,7 +167,7 @@ class _Products:
         if step.allowed is not None:
             prior = np.where(step.allowed[ids], 0.0, -np.inf)
         log: FloatArray = cross - energy + prior
-        return log
+        return log if step.given is None else given_sums(step.given[ids], log)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ class Share:
             allowed=None if step.allowed is None else step.allowed[ids],
             device=self.device,
             rotation_prior=None if step.rotation_prior is None else step.rotation_prior.some(ids),
+            given=None if step.given is None else step.given[ids],
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
+from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses
 from napari_subtomo.em.stability import ITERATIONS
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
@@ -35,6 +36,10 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         clustering = some * _resample(box, last.voxels, rates, 2) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
         clustering += options.restarts * options.classes * some * last.voxels * _ROUNDS * 5e-9 / starts
+        if at_poses(options, n):
+            for step in steps[first:]:
+                each = _resample(box, step.voxels, rates, 2) / threads + options.classes * step.voxels * WARM_ROUNDS * 5e-9
+                clustering += n * each
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -45,9 +50,9 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         memory = needs(options, n, box, pixel, True, facts.last_resolution)
         seconds += n * voxels * 1.5e-7 + sum(step.particles * (12 * step.voxels + 6 * voxels) * 1.5e-9 for step in steps)
     classes = options.classes + int(options.empty_class)
-    each = classes * (4 * box**3 + 1024) + n * 500 + classes * box * 60 + 20_000
+    bytes_each = classes * (4 * box**3 + 1024) + n * 500 + classes * box * 60 + 20_000
     states = 4 * box**3 * (steps[0].folds + sum(step.references for step in steps))  # and that of iteration 0
-    disk = (options.iterations + 1) * each + states
+    disk = (options.iterations + 1) * bytes_each + states
     note = f"Particles are streamed from {memory.scratch / 1e9:.1f} GB of scratch space" if streamed else ""
     return Costs(seconds, memory.peak, disk, REMEDY, _FASTER, note)
 

@@ -21,6 +21,7 @@ RELION: Mapping[str, Any] = {
     "fixed_sampling": True,
     "restarts": 1,
     "auto_mask": False,
+    "classes_at_poses": 0,
 }
 
 
@@ -266,6 +267,15 @@ class ClassifyOptions(EMOptions):
         title="Random starts of the clustering",
         group="Advanced",
         ge=1,
+    )
+    classes_at_poses: int = option(
+        5000,
+        "In sets of at most so many particles, judge the class of each at its best pose, against references without its own share; in "
+        "larger ones, or with 0, by the sum over poses, against references without its fold.",
+        title="Judge classes at best poses up to",
+        unit="particles",
+        group="Advanced",
+        ge=0,
     )
     assignment: Literal["soft", "best-pose", "best"] = option(
         "soft",
