@@ -59,6 +59,7 @@ OUTSIDE = ("tests/em/test_external.py::test_a_program_that_divides_makes_our_own
 OUTSIDE_FIXED = ("tests/em/test_external.py::test_particles_that_stay_in_one_orientation_lose_no_envelope",)
 LEAVE_OUT = ("tests/em/test_leave_out.py",)
 SOLVENT = ("tests/em/test_solvent.py",)
+AT_POSES = ("tests/em/test_classes_at_poses.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
 BOUND = ("tests/em/test_bound.py",)
@@ -174,6 +175,18 @@ MUTATIONS = (
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
     Mutation("particle left out at fixed poses", "em/start.py", "numerator.imag - own * power", "numerator.imag", LEAVE_OUT),
+    Mutation("classes at poses: taken", "em/engine.py", "given=given)", "given=None)", AT_POSES),
+    Mutation("classes at poses: sums stay", "em/posteriors.py", "np.log(given / mass)", "np.log(given)", AT_POSES),
+    Mutation(
+        "classes at poses: the best first",
+        "em/posteriors.py",
+        "order = best_first(kept.particle, kept.score)",
+        "order = slice(None)",
+        AT_POSES,
+    ),
+    Mutation("classes at poses: without alignment", "em/stored_poses.py", "log if step.given is None else", "log if True else", AT_POSES),
+    Mutation("what is common: weights", "em/start.py", "expected, 1e-30) / STRANGE) ** 2", "expected, 1e-30) / 1e9) ** 2", AT_POSES),
+    Mutation("what is common: of the first references", "em/start.py", "rounds: int = 5,", "rounds: int = 0,", AT_POSES),
     Mutation("mask that is found: nothing in noise", "em/solvent.py", "if peak <= certain:", "if False:", SOLVENT),
     Mutation("mask that is found: density of either sign", "em/solvent.py", "else -volume", "else volume", SOLVENT),
     Mutation("mask that is found: what one class has alone", "em/solvent.py", "found |= _dense", "found = _dense", SOLVENT),
