@@ -113,7 +113,18 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArr
     start = np.eye(o.classes)[state.labels[fixed.kept] - 1]
     temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
     return fixed.spread(
-        leave_one_out(fixed.g, fixed.h, setup.lattice, fixed.noise, temperature, start, o.regularisation, WARM_ROUNDS, fixed.inside),
+        leave_one_out(
+            fixed.g,
+            fixed.h,
+            setup.lattice,
+            fixed.noise,
+            temperature,
+            start,
+            o.regularisation,
+            WARM_ROUNDS,
+            fixed.inside,
+            o.threads,
+        ),
         len(state.labels),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,7 @@ def leave_one_out(
     regularisation: float,
     rounds: int = 60,
     inside: Inside | None = None,
+    threads: int = 1,
 ) -> FloatArray:
     """Class posteriors at fixed poses by EM; a particle's own share is taken out of every class it is compared with, exactly.
 
@@ -178,6 +180,8 @@ def leave_one_out(
         Most EM rounds.
     inside : Inside, optional
         The region in which classes may differ.
+    threads : int
+        The result is the same with any number of them.
 
     Returns
     -------
@@ -187,8 +191,7 @@ def leave_one_out(
     n, classes = start.shape
     whitening = (1.0 / (noise * temperature)).astype(np.float32)
     whitening[:, lattice.shell[:voxels] == 0] = 0
-    h_mean = h.mean(0)
-    sigma2 = noise.mean(0)
+    precision, sigma2 = whitening.mean(0) * h.mean(0), noise.mean(0)
     own_g = g if inside is None else inside.g
     weights = np.ones(classes)
     gamma = start.astype(np.float32)
@@ -203,9 +206,10 @@ def leave_one_out(
         if inside is not None:
             apart, average = [inside.differences(each) for each in apart], inside.whole(common.mean)
             sums = [((average + each) * den, den) for each, (_, den) in zip(apart, sums, strict=True)]
-        weights = common.weights(apart, whitening.mean(0) * h_mean)
+        weights = common.weights(apart, precision)
         squares = [numerator.real**2 + numerator.imag**2 for numerator, _ in sums]
-        for some in blocks:
+
+        def compare(some: slice, sums: Any = sums, squares: Any = squares, gamma: Any = gamma, log: Any = log) -> None:
             x, y, w = g[some].real, g[some].imag, h[some]
             own_x, own_y = (x, y) if inside is None else (own_g[some].real, own_g[some].imag)
             power, own_power = x * own_x + y * own_y, own_x**2 + own_y**2
@@ -216,6 +220,8 @@ def leave_one_out(
                 inverse = 1 / np.maximum(denominator - own * w, 1e-20)
                 square = squares[c] - own * (2 * (own_x * numerator.real + own_y * numerator.imag) - own * own_power)
                 log[some, c] = np.einsum("nv,nv->n", inverse * (2 * alone - w * inverse * square), whitening[some])
+
+        deque(ordered_map(compare, blocks, threads), maxlen=0)
         log += np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
         new = np.exp(log - np.logaddexp.reduce(log, axis=1, keepdims=True))
         change = np.abs(new - gamma).max()
@@ -263,7 +269,7 @@ def cluster(
     """Leave-one-out clustering from several random starts; the partition that agrees most with the others is taken.
 
     Likelihood does not choose: in 3 of 7 runs of the study the likeliest start was wrong while most others were right. Partitions
-    with a class of less than 2 % of the particles are taken only if there is no other.
+    in which classes have died, with less than 2 % of the particles, are taken only if there is no other.
 
     Returns
     -------
