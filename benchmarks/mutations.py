@@ -174,7 +174,8 @@ MUTATIONS = (
     Mutation(
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
-    Mutation("particle left out at fixed poses", "em/start.py", "numerator.imag - own * power", "numerator.imag", LEAVE_OUT),
+    Mutation("particle left out at fixed poses", "em/start.py", "own = gamma[some, c, None]", "own = 0 * gamma[some, c, None]", LEAVE_OUT),
+    Mutation("particle left out of what is common", "em/start.py", "common.share * counted[some]", "0 * counted[some]", LEAVE_OUT),
     Mutation("classes at poses: taken", "em/engine.py", "given=given)", "given=None)", AT_POSES),
     Mutation("classes at poses: sums stay", "em/posteriors.py", "np.log(given / mass)", "np.log(given)", AT_POSES),
     Mutation(

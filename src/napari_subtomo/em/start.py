@@ -89,20 +89,25 @@ class Common:
         Power of a difference, δT|Ā|².
     rho : ndarray, shape (V,), float32
         σ² over it.
+    share : ndarray, shape (V,), float32
+        ρ over what Ā was divided by: what a datum adds to ρĀ.
     """
 
     mean: npt.NDArray[np.complex64]
     expected: FloatArray
     rho: npt.NDArray[np.float32]
+    share: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, sums: list[tuple[Any, Any]], weights: FloatArray, sigma2: FloatArray, lattice: Lattice, regularisation: float) -> Common:
         """Of the sums of data and weights of each class, by the weights of classes."""
         total = [sum(weight * each[i] for weight, each in zip(weights, sums, strict=True)) for i in (0, 1)]
         raw = total[0] / (total[1] + 1e-9)
-        mean = total[0] / (total[1] + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, len(raw)), 1e-30)))
+        strength = total[1] + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, len(raw)), 1e-30))
+        mean = total[0] / strength
         expected = DELTA * regularisation * np.maximum(shell_power(mean, lattice, len(raw)), 1e-30)
-        return cls(mean.astype(np.complex64), expected, (sigma2 / expected).astype(np.float32))
+        rho = sigma2 / expected
+        return cls(mean.astype(np.complex64), expected, rho.astype(np.float32), (rho / strength).astype(np.float32))
 
     def weights(self, apart: list[Any], precision: npt.NDArray[np.float32]) -> FloatArray:
         """Of the classes in what they have in common, by their differences from it: little of what is a different thing altogether.
@@ -206,20 +211,24 @@ def leave_one_out(
         if inside is not None:
             apart, average = [inside.differences(each) for each in apart], inside.whole(common.mean)
             sums = [((average + each) * den, den) for each, (_, den) in zip(apart, sums, strict=True)]
-        weights = common.weights(apart, precision)
-        squares = [numerator.real**2 + numerator.imag**2 for numerator, _ in sums]
+        counts, weights = weights, common.weights(apart, precision)
+        counted = (gamma @ counts.astype(np.float32))[:, None]
 
-        def compare(some: slice, sums: Any = sums, squares: Any = squares, gamma: Any = gamma, log: Any = log) -> None:
+        def compare(
+            some: slice, sums: Any = sums, common: Any = common, counted: Any = counted, gamma: Any = gamma, log: Any = log
+        ) -> None:
             x, y, w = g[some].real, g[some].imag, h[some]
             own_x, own_y = (x, y) if inside is None else (own_g[some].real, own_g[some].imag)
-            power, own_power = x * own_x + y * own_y, own_x**2 + own_y**2
+            # in ρĀ, which a small class is made of more than a large one
+            shared = common.share * counted[some]
+            shared_x, shared_y = shared * (own_x - w * common.mean.real), shared * (own_y - w * common.mean.imag)
             for c, (numerator, denominator) in enumerate(sums):
                 own = gamma[some, c, None]
                 # with N, D the sums without the particle: Σ 2 Re[G N*]/D − H |N|²/D²
-                alone = x * numerator.real + y * numerator.imag - own * power
+                without_x, without_y = numerator.real - own * own_x - shared_x, numerator.imag - own * own_y - shared_y
                 inverse = 1 / np.maximum(denominator - own * w, 1e-20)
-                square = squares[c] - own * (2 * (own_x * numerator.real + own_y * numerator.imag) - own * own_power)
-                log[some, c] = np.einsum("nv,nv->n", inverse * (2 * alone - w * inverse * square), whitening[some])
+                values = 2 * (x * without_x + y * without_y) - w * inverse * (without_x**2 + without_y**2)
+                log[some, c] = np.einsum("nv,nv->n", inverse * values, whitening[some])
 
         deque(ordered_map(compare, blocks, threads), maxlen=0)
         log += np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
