@@ -26,12 +26,7 @@ FIGURES: tuple[tuple[str, str, int, Callable[[Run], float | None]], ...] = (
     ("false rejected", "%", 0, _share("false", "rejected")),
     ("angle", "°", 1, lambda run: run["all_poses"]["degrees_median"] if run["all_poses"] else None),
     ("position", "Å", 1, lambda run: run["all_poses"]["angstrom_median"] if run["all_poses"] else None),
-    (
-        "map, FSC = 0.5",
-        "Å",
-        0,
-        lambda run: min((c["fsc_resolution"]["0.5"] for c in run["classes"] if "fsc_resolution" in c), default=None),
-    ),
+    ("map, FSC = 0.5", "Å", 0, _best_map),
 )
 #: quantile of Student's distribution for a two-sided 95 % interval, by degrees of freedom
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}

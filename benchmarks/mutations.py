@@ -175,7 +175,7 @@ MUTATIONS = (
         "fold left out of the first references", "em/seeding.py", "fold != f if folds > 1 else", "fold >= 0 if folds > 1 else", LEAVE_OUT
     ),
     Mutation("particle left out at fixed poses", "em/start.py", "own = gamma[some, c, None]", "own = 0 * gamma[some, c, None]", LEAVE_OUT),
-    Mutation("particle left out of what is common", "em/start.py", "common.share * counted[some]", "0 * counted[some]", LEAVE_OUT),
+    Mutation("particle left out of what is common", "em/start.py", "common.share * in_common[some]", "0 * in_common[some]", LEAVE_OUT),
     Mutation("classes at poses: taken", "em/engine.py", "given=given)", "given=None)", AT_POSES),
     Mutation("classes at poses: sums stay", "em/posteriors.py", "np.log(given / mass)", "np.log(given)", AT_POSES),
     Mutation(
@@ -186,7 +186,7 @@ MUTATIONS = (
         AT_POSES,
     ),
     Mutation("classes at poses: without alignment", "em/stored_poses.py", "log if step.given is None else", "log if True else", AT_POSES),
-    Mutation("what is common: weights", "em/start.py", "expected, 1e-30) / STRANGE) ** 2", "expected, 1e-30) / 1e9) ** 2", AT_POSES),
+    Mutation("what is common: weights", "em/start.py", "expected, 1e-30) / OUTLIER) ** 2", "expected, 1e-30) / 1e9) ** 2", AT_POSES),
     Mutation("what is common: of the first references", "em/start.py", "rounds: int = 5,", "rounds: int = 0,", AT_POSES),
     Mutation("mask that is found: nothing in noise", "em/solvent.py", "if peak <= certain:", "if False:", SOLVENT),
     Mutation("mask that is found: density of either sign", "em/solvent.py", "else -volume", "else volume", SOLVENT),

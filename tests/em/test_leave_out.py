@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import em_world as world
 
+from napari_subtomo.em import start as begin
 from napari_subtomo.em.engine import initial_state
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
@@ -94,6 +95,18 @@ def test_a_particle_alone_in_its_class_finds_nothing_of_itself_there():
     power = float((np.abs(g[0, 1:]) ** 2).sum() / sigma2 / temperature)
     odds = np.log(after[0, 1] / after[0, 0]) - np.log((1 / 12 + 1e-9) / (11 / 12 + 1e-9))
     assert abs(odds) < 0.3 * power  # the average it is compared with holds a twelfth of it
+
+
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
+    rng = np.random.default_rng(7)
+    lattice = Lattice.of(12, 4)
+    shape = 20, len(lattice)
+    g = (1 + rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+    h, noise, start = np.ones(shape, np.float32), np.full(shape, 2.0), np.eye(2)[np.arange(20) % 2]
+    monkeypatch.setattr(begin, "CACHE_BYTES", 60 * len(lattice) * 3)  # seven blocks
+    one, three = (leave_one_out(g, h, lattice, noise, 20.0, start, 1.0, rounds=3, threads=threads) for threads in (1, 3))
+    np.testing.assert_array_equal(one, three)
+    assert np.abs(one - start).max() > 0.1
 
 
 def test_a_particle_is_left_out_of_what_classes_have_in_common_too():

@@ -220,7 +220,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
             state, seeded = copied(state, wanted), not first_cc
     elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
         seeded = True  # RELION seeds in the first soft iteration
-    elif state.iteration > 0 and _is_all(rows, setup):
+    elif state.iteration > 0 and (rows is None or len(rows) == len(setup.order)):
         given = classes_at_poses(setup, state, reporter)
     whole, before = in_frames(setup, state, reporter), state
     setup, state = part_of(whole, before, rows)
@@ -252,15 +252,13 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     return new, replace(classes, converged=reason(whole, new))
 
 
-def _is_all(rows: npt.NDArray[np.int64] | None, setup: Setup) -> bool:
-    """Whether these are all particles."""
-    return rows is None or len(rows) == len(setup.order)
-
-
 def _clustered(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
-    """The state with references of all classes, clustered from the particles of the last iteration: their poses are those of its map."""
+    """The state with references of all classes, clustered from the particles of the last iteration: their poses are those of its map.
+
+    With the posteriors of `clustered_references`, where it took all particles.
+    """
     rows = chosen(setup, state, state.iteration)
-    if rows is None or _is_all(rows, setup):
+    if rows is None or len(rows) == len(setup.order):
         return clustered_references(setup, state, reporter)
     found, _ = clustered_references(setup_of(setup, rows), state_of(setup, state, rows), reporter)
     return replace(state, maps=found.maps, map_noise=found.map_noise, log_fractions=found.log_fractions), None

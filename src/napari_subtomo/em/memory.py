@@ -158,8 +158,8 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
 
 
 def _clustering(step: Iteration, n: int) -> float:
-    """Clustering of n particles at fixed poses: particles at their best poses on the voxels of the comparison, whitened."""
-    return n * step.voxels * 24.0 + 2 * BLOCK_BYTES
+    """Classes of n particles at fixed poses: data, those inside the mask, weights, σ² and 1/(κσ²) on the voxels of the comparison."""
+    return n * step.voxels * 28.0 + 2 * BLOCK_BYTES
 
 
 def in_block(bytes_each: float, step: Iteration) -> float:

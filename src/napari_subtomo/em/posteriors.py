@@ -25,7 +25,7 @@ KEPT = 0.999  # share of a particle's posterior in the sums of the maps
 LEAST = 1e-4  # posterior of the real classes below which a particle adds nothing to them
 MANY = 1000  # poses of a particle from which on those are forgotten that together hold
 PIECE = 2**16  # poses that are weighed at once
-SAID = 1e-6  # least posterior given to classes of which a pose is remembered
+LEAST_GIVEN = 1e-6  # posterior given to classes of which a pose is remembered, below which nothing is given
 TAIL = 1e-4  # this share of the sum over poses: `finish` leaves out ten times as much
 
 
@@ -227,12 +227,21 @@ def with_classes(given: FloatArray, poses: Poses, running: FloatArray) -> tuple[
 
 
 def given_sums(given: FloatArray, running: FloatArray) -> FloatArray:
-    """Log sums over poses per class, shape (n, classes), shared among the classes as given; NaN or nothing given: as they are.
+    """Log sums over poses per class, shared among the classes as given; NaN or nothing given: as they are.
 
     Their sum over classes stays: whether there is a particle at all is not changed.
+
+    Parameters
+    ----------
+    given, running : ndarray, shape (n, classes)
+        Posteriors; log sums.
+
+    Returns
+    -------
+    ndarray, shape (n, classes)
     """
     mass = given.sum(1, keepdims=True)
-    told = mass > SAID
+    told = mass > LEAST_GIVEN
     with np.errstate(divide="ignore", invalid="ignore"):
         shared = np.logaddexp.reduce(running, axis=1)[:, None] + np.log(given / mass)
     sums: FloatArray = np.where(told, shared, running)

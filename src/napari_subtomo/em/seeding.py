@@ -1,4 +1,4 @@
-"""The first references of classes: clustered at the best poses so far, or random classes."""
+"""Classes at the best poses so far: the first references by clustering, and posteriors for later iterations; or random classes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def random_classes(n: int, classes: int, seed: int) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class FixedPoses:
-    """Particles at the best poses of a state, those of the empty class left out.
+    """Particles at the best poses of a state, those of the empty class left out, on the V lattice voxels that are compared.
 
     Attributes
     ----------
@@ -100,6 +100,14 @@ def judged_at_poses(setup: Setup, state: State) -> bool:
 def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArray | None:
     """Posteriors of the classes at the best poses of a state, by leave-one-out EM from its labels.
 
+    Parameters
+    ----------
+    setup : Setup
+        Of n particles.
+    state : State
+        Of the iteration before.
+    reporter : Reporter
+
     Returns
     -------
     ndarray, shape (n, classes), or None
@@ -112,34 +120,28 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArr
     fixed = FixedPoses.of(setup, state, reporter)
     start = np.eye(o.classes)[state.labels[fixed.kept] - 1]
     temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
-    return fixed.spread(
-        leave_one_out(
-            fixed.g,
-            fixed.h,
-            setup.lattice,
-            fixed.noise,
-            temperature,
-            start,
-            o.regularisation,
-            WARM_ROUNDS,
-            fixed.inside,
-            o.threads,
-        ),
-        len(state.labels),
-    )
+    g, h, noise, inside = fixed.g, fixed.h, fixed.noise, fixed.inside
+    gamma = leave_one_out(g, h, setup.lattice, noise, temperature, start, o.regularisation, WARM_ROUNDS, inside, o.threads)
+    return fixed.spread(gamma, len(state.labels))
 
 
 def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
     """References of all classes from leave-one-out clustering at the best poses of a state, and the posteriors of its classes.
 
-    Particles of the empty class take no part. Each fold's references are made from the other folds. Posteriors are those of
-    `classes_at_poses`.
+    Particles of the empty class take no part. Each fold's references are made from the other folds.
+
+    Returns
+    -------
+    state : State
+        With these references.
+    given : ndarray, shape (n, classes), or None
+        As of `classes_at_poses`.
     """
     o, lattice = setup.options, setup.lattice
-    if np.count_nonzero(state.labels <= o.classes) < 2 * o.classes:
+    there = int(np.count_nonzero(state.labels <= o.classes))
+    if there < 2 * o.classes:
         reporter.warn(
-            f"Expected at least {2 * o.classes} particles that are not empty for {o.classes} classes, "
-            f"found {np.count_nonzero(state.labels <= o.classes)}: "
+            f"Expected at least {2 * o.classes} particles that are not empty for {o.classes} classes, found {there}: "
             "the classes begin as copies of one reference; check the reference, or use fewer classes."
         )
         return copied(state, o.classes), None
@@ -161,7 +163,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
     fold, folds = setup.particles.fold[kept], setup.folds
     n = lattice.n
     maps = np.empty((folds, o.classes, n, n, n), np.float32)
-    precision = (h / fixed.noise).mean(0) / state.temperature
+    precision = (h / fixed.noise).mean(0)
     precision[lattice.shell[:voxels] == 0] = 0
     for f in range(folds):
         others = fold != f if folds > 1 else np.ones(len(kept), bool)
@@ -186,7 +188,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
 
 
 def copied(state: State, classes: int) -> State:
-    """The same reference for every class, fractions shared."""
+    """The state with its reference, one for all, as that of every class; fractions are shared."""
     fractions = np.exp(state.log_fractions)
     with np.errstate(divide="ignore"):
         log_fractions = np.log(np.append(np.full(classes, fractions[:-1].sum() / classes), fractions[-1]))

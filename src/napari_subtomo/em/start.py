@@ -17,7 +17,7 @@ from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 Mask = Callable[[npt.NDArray[np.complex64]], npt.NDArray[np.complex64]]
-STRANGE = 0.5  # difference of a class from what is common, in units of what is expected, that halves its weight there
+OUTLIER = 0.5  # power of a class's difference from what is common, in units of what is expected, that halves its weight there
 LEAST_SHARE = 0.02  # of the particles: a class with fewer has died
 CACHE_BYTES = 2**21  # what is worked on at once
 
@@ -100,7 +100,20 @@ class Common:
 
     @classmethod
     def of(cls, sums: list[tuple[Any, Any]], weights: FloatArray, sigma2: FloatArray, lattice: Lattice, regularisation: float) -> Common:
-        """Of the sums of data and weights of each class, by the weights of classes."""
+        """Of all classes.
+
+        Parameters
+        ----------
+        sums : list of (ndarray, ndarray), each of shape (V,)
+            Data and weights of each class.
+        weights : ndarray, shape (classes,)
+            Of the classes in the average.
+        sigma2 : ndarray, shape (V,)
+            σ² per unit weight.
+        lattice : Lattice
+        regularisation : float
+            T.
+        """
         total = [sum(weight * each[i] for weight, each in zip(weights, sums, strict=True)) for i in (0, 1)]
         raw = total[0] / (total[1] + 1e-9)
         strength = total[1] + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, len(raw)), 1e-30))
@@ -120,11 +133,16 @@ class Common:
         ----------
         apart : list of ndarray, shape (V,)
         precision : ndarray, shape (V,)
-            Of a particle: H/(κσ²).
+            Of a particle, H/σ² up to a factor.
+
+        Returns
+        -------
+        ndarray, shape (classes,)
+            At most 1.
         """
         expected = float((precision * self.expected).sum())
         power = np.array([float((precision * (each.real**2 + each.imag**2)).sum()) for each in apart])
-        weights: FloatArray = 1 / (1 + (power / max(expected, 1e-30) / STRANGE) ** 2)
+        weights: FloatArray = 1 / (1 + (power / max(expected, 1e-30) / OUTLIER) ** 2)
         weights /= max(weights.max(), 1e-30)
         return weights
 
@@ -161,11 +179,12 @@ def leave_one_out(
     inside: Inside | None = None,
     threads: int = 1,
 ) -> FloatArray:
-    """Class posteriors at fixed poses by EM; a particle's own share is taken out of every class it is compared with, exactly.
+    """Class posteriors at fixed poses by EM; a particle's own share is taken out of every class it is compared with.
 
-    `A_c without p = (NUM_c − γ_pc·G_p + ρĀ) / (DEN_c − γ_pc·H_p + ρ)` (engine notes, section 7.1), with Ā of all classes by their weights
-    in what they have in common (`Common`). Inside a region the differences from
-    the average are masked: NUM_c + ρĀ becomes `(DEN_c + ρ)·(Ā' + M[A_c − Ā])`, and the own share that of a particle whose difference from
+    `A_c without p = (NUM_c − γ_pc·G_p + ρĀ_p) / (DEN_c − γ_pc·H_p + ρ)` (engine notes, section 7.1), with Ā of all classes by their weights
+    w_c in what they have in common (`Common`). From Ā the share is taken out to first order: `Ā_p = Ā − Σ_c w_c γ_pc (G_p − H_p Ā)/S`
+    with what Ā was divided by, S; power spectra, and so ρ, are those of all particles. Inside a region the differences from the average
+    are masked: NUM_c + ρĀ becomes `(DEN_c + ρ)·(Ā' + M[A_c − Ā])`, and the own share that of a particle whose difference from
     the average is masked, `G'_p = H_p A + M[G_p − H_p A]` with their plain average A; it is compared as it is.
 
     Parameters
@@ -211,16 +230,16 @@ def leave_one_out(
         if inside is not None:
             apart, average = [inside.differences(each) for each in apart], inside.whole(common.mean)
             sums = [((average + each) * den, den) for each, (_, den) in zip(apart, sums, strict=True)]
-        counts, weights = weights, common.weights(apart, precision)
-        counted = (gamma @ counts.astype(np.float32))[:, None]
+        in_common = (gamma @ weights.astype(np.float32))[:, None]
+        weights = common.weights(apart, precision)
 
         def compare(
-            some: slice, sums: Any = sums, common: Any = common, counted: Any = counted, gamma: Any = gamma, log: Any = log
+            some: slice, sums: Any = sums, common: Any = common, in_common: Any = in_common, gamma: Any = gamma, log: Any = log
         ) -> None:
             x, y, w = g[some].real, g[some].imag, h[some]
             own_x, own_y = (x, y) if inside is None else (own_g[some].real, own_g[some].imag)
-            # in ρĀ, which a small class is made of more than a large one
-            shared = common.share * counted[some]
+            # the share in ρĀ: a small class is made of ρĀ more than a large one, and would be favoured
+            shared = common.share * in_common[some]
             shared_x, shared_y = shared * (own_x - w * common.mean.real), shared * (own_y - w * common.mean.imag)
             for c, (numerator, denominator) in enumerate(sums):
                 own = gamma[some, c, None]

@@ -34,12 +34,11 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         first = min(options.consensus_iterations, len(steps) - 1)
         last, some = steps[first], steps[max(first - 1, 0)].particles
         clustering = some * _resample(box, last.voxels, rates, 2) / threads
+        for i, step in enumerate(steps[first + 1 :], first + 1):
+            if at_poses(options, n) and step.particles == n:
+                each_takes[i] += n * _judged(step, box, options, rates) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
         clustering += options.restarts * options.classes * some * last.voxels * _ROUNDS * 5e-9 / starts
-        if at_poses(options, n):
-            for step in steps[first:]:
-                each = _resample(box, step.voxels, rates, 2) / threads + options.classes * step.voxels * WARM_ROUNDS * 5e-9
-                clustering += n * each
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -61,6 +60,12 @@ def _resample(box: int, voxels: float, rates: Rates, volumes: int) -> float:
     """Seconds for a particle to be read and turned."""
     transforms = volumes * rates.transform * (2 * box) ** 3 + 2 * per_transform(box, rates)
     return transforms + voxels * (rates.points + volumes * rates.values) + 2e-3
+
+
+def _judged(step: Iteration, box: int, options: ClassifyOptions, rates: Rates) -> float:
+    """Seconds for the class of a particle at its best pose."""
+    turned = _resample(box, step.voxels, rates, 2) if options.align else 0.0
+    return turned + options.classes * step.voxels * WARM_ROUNDS * 5e-9
 
 
 def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
