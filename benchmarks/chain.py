@@ -171,13 +171,12 @@ def run_chain(
     -------
     chain : Chain
     keep : tuple of int
-        Classes that the demo's rule keeps.
+        Classes that `select --auto` keeps.
     classified : Path
         Folder of the classification.
     kept : Path or None
         particles.star after selection and removal of duplicates; None when no class is kept.
     """
-    from napari_subtomo.jobs.demo import choose_classes
     from napari_subtomo.jobs.record import read_record
 
     chain = Chain(project, code)
@@ -190,11 +189,21 @@ def run_chain(
     classified, selected, distinct = (f"{kind}/{job}" for kind, job in zip(("Class3D", "Select", "Select"), jobs, strict=True))
     chain.step("classify", ["classify", *CLASSIFY.split(), *classify], classified)
     record = read_record(project / classified)
-    keep, _ = choose_classes(record.numbers, int(record.numbers["classes"]))
+    optimiser = record.outputs["optimiser"]
+    keep = proposed(project / optimiser, project)
     if not keep:
         return chain, keep, project / classified, None
-    optimiser = record.outputs["optimiser"]
     chain.step("select", ["select", "--optimiser", optimiser, "--keep", *map(str, keep)], selected)
     particles = f"{selected}/particles.star"
     chain.step("remove-duplicates", ["remove-duplicates", "--particles", particles, "--min-distance", str(MIN_DISTANCE)], distinct)
     return chain, keep, project / classified, project / distinct / "particles.star"
+
+
+def proposed(optimiser: Path, project: Path) -> tuple[int, ...]:
+    """Classes that `select --auto` keeps, of this package's classification or of RELION's."""
+    from napari_subtomo.io.class_files import read_classes
+    from napari_subtomo.io.project import Project
+    from napari_subtomo.select.auto import facts_of, propose
+
+    table = read_classes(optimiser, Project(project))
+    return tuple(one.number for one in propose(facts_of(table, Project(project))) if one.keep)

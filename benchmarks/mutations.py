@@ -176,6 +176,9 @@ MUTATIONS = (
     ),
     Mutation("particle left out at fixed poses", "em/start.py", "own = gamma[some, c, None]", "own = 0 * gamma[some, c, None]", LEAVE_OUT),
     Mutation("particle left out of what is common", "em/start.py", "common.share * in_common[some]", "0 * in_common[some]", LEAVE_OUT),
+    Mutation("heat of a start", "em/start.py", "log = log / heat", "log = log", LEAVE_OUT),
+    Mutation("starts begin hot", "em/start.py", "HOT_ROUNDS, inside, heat=HOT", "HOT_ROUNDS, inside", LEAVE_OUT),
+    Mutation("starts end cold", "em/start.py", "temperature, loose,", "temperature, start,", LEAVE_OUT),
     Mutation("classes at poses: taken", "em/engine.py", "given=given)", "given=None)", AT_POSES),
     Mutation("classes at poses: sums stay", "em/posteriors.py", "np.log(given / mass)", "np.log(given)", AT_POSES),
     Mutation(

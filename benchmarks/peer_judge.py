@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from chain import proposed
 from judge import FALSE, one_class, picks_like, poses
 
 from napari_subtomo.em.start import rand_index
@@ -16,7 +17,6 @@ from napari_subtomo.io import relion
 from napari_subtomo.io.class3d import iteration_file
 from napari_subtomo.io.particles import ParticleSet, read_particles
 from napari_subtomo.io.star import read_star
-from napari_subtomo.jobs.demo import choose_classes
 from napari_subtomo.jobs.truth import Truth, read_truth
 
 IntArray = npt.NDArray[np.int64]
@@ -42,8 +42,7 @@ def judge_run(project: Path, classified: Path, iteration: int, classes: int) -> 
     truth, labels = everything.of(particles), particles.class_numbers
     true = truth.species > 0
     resolutions = class_resolutions(classified, iteration)[:classes]
-    counts = np.bincount(labels, minlength=classes + 1)[1 : classes + 1].tolist()
-    keep, _ = choose_classes({"counts": [*counts, len(labels) - sum(counts)], "resolutions": resolutions}, classes)
+    keep = proposed(classified / iteration_file(iteration, "optimiser"), project)
     stays, best = np.isin(labels, keep), best_choice(truth, labels, classes)
     best_stays = np.isin(labels, best)
     return {

@@ -11,7 +11,7 @@ from napari_subtomo.em.engine import initial_state
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.seeding import clustered_references
-from napari_subtomo.em.start import Common, leave_one_out
+from napari_subtomo.em.start import Common, cluster, leave_one_out, rand_index
 from napari_subtomo.em.statistics import Sums
 from napari_subtomo.numerics.fourier import centred_fft, full_to_half
 from napari_subtomo.numerics.masks import soft_sphere
@@ -107,6 +107,38 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     one, three = (leave_one_out(g, h, lattice, noise, 20.0, start, 1.0, rounds=3, threads=threads) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
     assert np.abs(one - start).max() > 0.1
+
+
+def test_heat_divides_what_the_data_say():
+    rng = np.random.default_rng(8)
+    lattice = Lattice.of(12, 4)
+    g = (1 + rng.normal(size=(20, len(lattice))) + 1j * rng.normal(size=(20, len(lattice)))).astype(np.complex64)
+    h, noise, start = np.ones(g.shape, np.float32), np.full(g.shape, 2.0), np.eye(2)[np.arange(20) % 2]
+    cold, hot = (leave_one_out(g, h, lattice, noise, 2.0, start, 1.0, rounds=1, heat=heat) for heat in (1.0, 4.0))
+    odds = [np.log(each[:, 0] / each[:, 1]) for each in (cold, hot)]  # of two classes of one size
+    np.testing.assert_allclose(odds[1], odds[0] / 4, rtol=1e-4, atol=1e-4)
+    assert np.abs(odds[0]).max() > 1
+
+
+def test_starts_begin_hot_and_end_at_the_temperature_of_the_data(monkeypatch):
+    rng = np.random.default_rng(9)
+    lattice = Lattice.of(12, 4)
+    g = (rng.normal(size=(20, len(lattice))) + 1j * rng.normal(size=(20, len(lattice)))).astype(np.complex64)
+    g[::2] += 3
+    calls, whole = [], begin.leave_one_out
+
+    def listening(*arguments, heat=1.0, **more):
+        result = whole(*arguments, heat=heat, **more)
+        calls.append((heat, arguments[5].copy(), result))
+        return result
+
+    monkeypatch.setattr(begin, "leave_one_out", listening)
+    ones, noise = np.ones(g.shape, np.float32), np.full(g.shape, 2.0)
+    gamma, agreement = cluster(g, ones, lattice, noise, 1.0, 2, 1.0, restarts=2, seed=1, threads=1, reporter=Silent())
+    assert [heat for heat, _, _ in calls] == [2.0, 1.0, 2.0, 1.0]
+    np.testing.assert_array_equal(calls[1][1], calls[0][2])  # what is cold goes on from what is hot
+    assert np.abs(calls[0][1] - calls[0][2]).max() > 0.5
+    assert agreement == 1 and rand_index(gamma.argmax(1), np.arange(20) % 2) == 1
 
 
 def test_a_particle_is_left_out_of_what_classes_have_in_common_too():

@@ -9,7 +9,7 @@ import pytest
 
 from napari_subtomo.errors import JobCancelled, JobError
 from napari_subtomo.io.project import Project
-from napari_subtomo.jobs.demo import Demo, _simulate, choose_classes
+from napari_subtomo.jobs.demo import Demo, _simulate
 from napari_subtomo.jobs.truth import compare
 from napari_subtomo.options.simulate import SimulateOptions
 from napari_subtomo.progress import Silent
@@ -65,14 +65,6 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="Expected a new folder or an earlier demo"):
         _simulate(Demo(tmp_path, Silent()), SimulateOptions())
     assert [path.name for path in tmp_path.iterdir()] == ["tomograms.star"]
-
-
-def test_classes_are_kept_by_size_and_by_their_own_resolution() -> None:
-    keep, why = choose_classes({"counts": [90, 70, 14, 30, 34], "resolutions": [28.0, 31.0, 30.0, 60.0, 480.0]}, 4)
-    assert keep == (1, 2)
-    assert why[0] == "Class 1 is kept: 90 particles (38 %), 28 Å."
-    assert "less than 10 %" in why[2] and "the best class has 28 Å" in why[3] and "34 particles" in why[4]
-    assert choose_classes({"counts": [0, 0, 9], "resolutions": [480.0, 480.0, 480.0]}, 2)[0] == ()
 
 
 def star(path: Path, rows: list[tuple[str, int]], label: str) -> Path:

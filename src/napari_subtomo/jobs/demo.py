@@ -24,8 +24,6 @@ from napari_subtomo.progress import Reporter
 LARGE_BOX, BOX, MASK_DIAMETER, INITIAL_LOWPASS, LOCAL_RANGE, OFFSET_RANGE = 64, 48, 380.0, 60.0, 15.0, 3.0
 #: no two particles can be closer than this; the sample keeps particles apart by a little more than their diameter
 MIN_DISTANCE = 100.0
-#: a class is kept when it has at least this share of the particles, and a resolution (Å) at most this many times the best one's
-LEAST_SHARE, WORST_RESOLUTION = 0.1, 1.5
 
 
 @dataclass(frozen=True)
@@ -138,55 +136,13 @@ def run_demo(options: DemoOptions, reporter: Reporter, sample: Mapping[str, Any]
         ),
         "Class3D/job004",
     )
-    keep, why = choose_classes(classify.numbers, options.classes)
-    for sentence in why:
-        reporter.message(sentence)
-    if not keep:
-        raise JobError("No class is good enough to be kept; try more particles (--classes 1) or another seed in a new folder.")
-    select = demo.step("select", SelectOptions(optimiser=classify.outputs["optimiser"], keep=keep), "Select/job005")
+    select = demo.step("select", SelectOptions(optimiser=classify.outputs["optimiser"], auto=True), "Select/job005")
     demo.step(
         "remove-duplicates",
         DuplicatesOptions(particles=select.outputs["particles"], tomograms=made.outputs["tomograms"], min_distance=MIN_DISTANCE),
         "Select/job006",
     )
     return demo.steps
-
-
-def choose_classes(numbers: Mapping[str, Any], classes: int) -> tuple[tuple[int, ...], list[str]]:
-    """Classes worth keeping, by what a user without the truth would go by.
-
-    A class is kept when it is not small and its own data resolve it about as well as the best class: what is no particle (gold beads,
-    pieces of membrane) gathers in small and blurred classes, and what fits no density in the empty one.
-
-    Parameters
-    ----------
-    numbers : mapping
-        "counts" and "resolutions" (Å) of a classification, real classes first.
-    classes : int
-        Number of real classes.
-
-    Returns
-    -------
-    keep : tuple of int
-        Class numbers from 1.
-    why : list of str
-        A sentence for each class.
-    """
-    counts, resolutions = list(numbers["counts"]), list(numbers["resolutions"])[:classes]
-    total, best = max(1, sum(counts)), min(resolutions)
-    keep, why = [], []
-    for number, (count, resolution) in enumerate(zip(counts[:classes], resolutions, strict=True), start=1):
-        figures = f"{count} particles ({100 * count / total:.0f} %), {resolution:.0f} Å"
-        if count < LEAST_SHARE * total:
-            why.append(f"Class {number} is left out: {figures}; it has less than {100 * LEAST_SHARE:.0f} % of the particles.")
-        elif resolution > WORST_RESOLUTION * best:
-            why.append(f"Class {number} is left out: {figures}; the best class has {best:.0f} Å.")
-        else:
-            keep.append(number)
-            why.append(f"Class {number} is kept: {figures}.")
-    if len(counts) > classes:
-        why.append(f"The empty class is left out: {sum(counts[classes:])} particles that fit no density better than none.")
-    return tuple(keep), why
 
 
 def _simulate(demo: Demo, options: JobOptions) -> JobResult:

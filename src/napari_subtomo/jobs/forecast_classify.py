@@ -11,7 +11,7 @@ from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
 from napari_subtomo.options.classify import ClassifyOptions
 
-_ROUNDS = 60  # most rounds of a leave-one-out start
+_ROUNDS = 80  # most rounds of a leave-one-out start
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
 _FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 

@@ -9,12 +9,16 @@ import numpy as np
 
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.class_files import ClassTable
+from napari_subtomo.io.project import Project
 from napari_subtomo.io.star import read_star
+from napari_subtomo.select.likeness import likenesses
 
 #: a class is small below this share of all particles, or below `LEAST_OF_MEAN` of an equal share where there are many classes
 LEAST_SHARE, LEAST_OF_MEAN = 0.1, 0.3
 #: a class is blurred when its resolution (Å) is more than this many times that of the best class
 WORST_RESOLUTION = 1.5
+#: maps are alike where both are resolved when they correlate by more than this: species that share most of their mass have 0.9, gold 0.4
+ALIKE = 0.7
 #: a class dissolves when its stability is below this (Hennig 2007)
 LEAST_STABILITY = 0.5
 UNKNOWN = 999.0
@@ -40,6 +44,8 @@ class ClassFacts:
         Classes that it is not distinct from.
     score : float
         RELION's class score, 0 … 1; NaN where its class ranker has not run.
+    likeness : float
+        Correlation of its map with that of the largest class where both are resolved; NaN for the largest and where unknown.
     """
 
     number: int
@@ -50,6 +56,7 @@ class ClassFacts:
     stability: float = np.nan
     twins: tuple[int, ...] = ()
     score: float = np.nan
+    likeness: float = np.nan
 
     @property
     def figures(self) -> str:
@@ -70,8 +77,8 @@ class Proposal:
     reason: str
 
 
-def facts_of(table: ClassTable) -> tuple[ClassFacts, ...]:
-    """What the files of an iteration, of this package or of RELION, say of each class."""
+def facts_of(table: ClassTable, project: Project) -> tuple[ClassFacts, ...]:
+    """What the files of an iteration, of this package or of RELION, say of each class; `project` finds the maps."""
     block = table.classes
     rows = 0 if block is None else len(block)
 
@@ -82,6 +89,8 @@ def facts_of(table: ClassTable) -> tuple[ClassFacts, ...]:
     resolutions, stability, score = column(r.ESTIMATED_RESOLUTION), column(r.STABILITY), column(r.CLASS_SCORE)
     evidence = table.particles.floats(r.LOG_EVIDENCE) if table.particles.has(r.LOG_EVIDENCE) else None
     twins = _twins(table)
+    real = {n: resolutions[n - 1] for n in table.numbers if n != table.empty_class and 0 < resolutions[n - 1] < UNKNOWN}
+    alike = likenesses(table, real, project)
     found = []
     for number in table.numbers:
         members = table.class_numbers == number
@@ -97,6 +106,7 @@ def facts_of(table: ClassTable) -> tuple[ClassFacts, ...]:
                 stability[i],
                 tuple(twins.get(number, ())),
                 score[i],
+                alike.get(number, np.nan),
             )
         )
     return tuple(found)
@@ -117,8 +127,10 @@ def _twins(table: ClassTable) -> dict[int, list[int]]:
 def propose(facts: Sequence[ClassFacts]) -> tuple[Proposal, ...]:
     """Which classes to keep, by size, resolution against the best class, evidence and stability, in this order.
 
-    What is no particle gathers in the empty class, or in small and blurred ones. A class that dissolves in repeats is left out, unless
-    what makes it dissolve is another class that it is not distinct from: such classes are one thing, and belong together.
+    What is no particle gathers in the empty class, or in small and blurred ones. A class that is blurred but like the largest one is
+    of few particles, not of something else. One that is sharp and unlike it may be another kind of particle: that is said. A class
+    that dissolves in repeats is left out, unless what makes it dissolve is another class that it is not distinct from: such classes
+    are one thing, and belong together.
     """
     total = max(1, sum(one.count for one in facts))
     real = [one for one in facts if not one.is_empty]
@@ -134,8 +146,7 @@ def propose(facts: Sequence[ClassFacts]) -> tuple[Proposal, ...]:
         elif objection:
             reason = f"Class {one.number} is left out: {share}; {objection}."
         else:
-            twins = " and ".join(map(str, one.twins))
-            reason = f"Class {one.number} is kept: {share}" + (f"; it is not distinct from class {twins}." if twins else ".")
+            reason = f"Class {one.number} is kept: {share}{_remarks(one, best)}."
         found.append(Proposal(one.number, not objection and not one.is_empty, reason))
     return tuple(found)
 
@@ -146,10 +157,22 @@ def _objection(one: ClassFacts, least: float, total: int, best: float, *, known:
         return f"it has less than {100 * least / total:.0f} % of the particles"
     if known and not one.resolution < UNKNOWN:
         return "no shell holds more signal than noise"
-    if known and one.resolution > WORST_RESOLUTION * best:
+    if known and one.resolution > WORST_RESOLUTION * best and not one.likeness > ALIKE:
         return f"the best class has {best:.1f} Å"
     if one.evidence <= 0:
         return f"half of its particles are explained no better than by nothing (median log evidence {one.evidence:.1f})"
     if one.stability < LEAST_STABILITY and not one.twins:
         return "it dissolves when the classification is repeated on halves of the particles"
     return ""
+
+
+def _remarks(one: ClassFacts, best: float) -> str:
+    """What a user should know of a class that is kept; "" if nothing."""
+    said = ""
+    if one.resolution > WORST_RESOLUTION * best:
+        said += f"; the best class has {best:.1f} Å, but its map is like that of the largest class as far as it goes ({one.likeness:.2f})"
+    if one.likeness < ALIKE:
+        said += f"; its map is unlike that of the largest class ({one.likeness:.2f}): look whether it is a particle"
+    if one.twins:
+        said += f"; it is not distinct from class {' and '.join(map(str, one.twins))}"
+    return said

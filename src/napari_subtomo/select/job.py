@@ -81,7 +81,7 @@ def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     project = folder.project
     table = read_classes(user_path(options.source, project), project)
     particles, files = table.particles, table.files
-    proposals = propose(facts_of(table)) if options.auto else ()
+    proposals = propose(facts_of(table, project)) if options.auto else ()
     chosen = choose(table, _proposed(proposals) if options.auto else options.keep)
     by_class = trusted(table, chosen, options)
     for one in proposals:
