@@ -140,8 +140,8 @@ This page is made by `python benchmarks/accuracy.py --write-docs` from `benchmar
 
 `python benchmarks/accuracy.py` simulates a sample for each of the seeds {seeds}, which were not used during development, and
 takes it through `extract`, `reconstruct`, `classify`, `select` and `remove-duplicates` by the commands below, each in its own process.
-Classes are kept by the rule of the demo, which knows no truth: a class stays if it holds at least a tenth of the particles and its own
-data resolve it at most 1.5 times worse than the best class. The truth is looked at only afterwards.
+Classes are kept as [`select --auto`](which-classes.md#a-proposal-select---auto) proposes, which knows no truth. The truth is looked at only
+afterwards.
 
 * **Adjusted Rand index** (Hubert & Arabie 1985; 1: the same partition, 0: chance), of hard labels, in three versions: all picks, the true
   groups being the two species and the false picks as one group, (a) against the classes as found, the empty class being one of them, and
