@@ -15,6 +15,14 @@ fail() {
     exit 1
 }
 
+# room FOLDER MB WHAT: says so where a disk has less than is needed; a step that runs out of room says it less clearly.
+room() {
+    mkdir -p "$1"
+    free="$(df -Pm "$1" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+    case "$free" in '' | *[!0-9]*) return 0 ;; esac
+    [ "$free" -ge "$2" ] || say "$3 needs about $2 MB of disk in $1, found $free MB free: make room there if a step below fails." >&2
+}
+
 # Runs a command as root, directly or through a sudo that asks for no password; false where neither is possible.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
@@ -128,7 +136,8 @@ ensure_package() {
     if [ -e "$mark" ] && [ "$(cat "$mark")" = "$wanted" ]; then
         return 0
     fi
-    say "installing napari-subtomo[$extra] and what it needs into $venv (one to three minutes, 1 GB)"
+    say "installing napari-subtomo[$extra] and what it needs into $venv (one to three minutes, 1.5 GB)"
+    room "$root" 1600 "the installation"
     rm -f "$venv"/.installed-*
     "$venv/bin/python" -m pip install -q --retries 5 -e "${root}[$extra]" </dev/null ||
         fail "pip could not install napari-subtomo[$extra]; its message is above: is the network (PyPI) reachable?"

@@ -23,6 +23,7 @@ else
     # Without these libraries not even napari's and Qt's own pytest plugins can be imported.
     set -- "$venv/bin/python" -m pytest -p no:napari -p no:pytest-qt --ignore=tests/viewer --ignore=tests/widgets -m "not gui" "$@"
 fi
+room "${TMPDIR:-/tmp}" 1500 "a run of the tests"
 # A test that hangs is stopped and says where.
 "$@" -n auto --maxprocesses 4 --dist loadgroup --timeout 600 || status=1
 exit "$status"
