@@ -88,6 +88,13 @@ def truth_of(root: Path) -> tuple[ParticleSet, np.ndarray]:
     return read_particles(root / "truth.star"), read_star(root / "truth.star")[r.PARTICLES].ints(TRUE_CLASS)
 
 
+def shared_turn(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """The rotation in the frame of the map that brings true orientations, shape (n, 3, 3), nearest to those found."""
+    u, _, vt = np.linalg.svd(np.einsum("nji,njk->nik", truth, found).mean(0))
+    turn: np.ndarray = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    return turn
+
+
 def pose_errors(found: ParticleSet, truth: ParticleSet, species: np.ndarray) -> dict[str, float]:
     """Medians and largest errors, ° and Å, in the tomogram; degrees also about the turn that all particles of a species share.
 
@@ -97,8 +104,7 @@ def pose_errors(found: ParticleSet, truth: ParticleSet, species: np.ndarray) -> 
     turned = truth.orientations.copy()
     for t in MAPS:
         members = species == t
-        u, _, vt = np.linalg.svd(np.einsum("nji,njk->nik", turned[members], found.orientations[members]).mean(0))
-        turned[members] = turned[members] @ (u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt)
+        turned[members] = turned[members] @ shared_turn(turned[members], found.orientations[members])
     errors = {
         "degrees": angular_distance(found.orientations, truth.orientations),
         "own_degrees": angular_distance(found.orientations, turned),
@@ -177,6 +183,13 @@ def figures(root: Path, source: str, folder: Path, weights: tuple[np.ndarray, np
     }
 
 
+def long_run(root: Path, data: Path) -> dict[str, Any]:
+    """Errors of poses, and how far each species has turned as one, in degrees."""
+    found, (truth, species) = read_particles(data), truth_of(root)
+    turns = [shared_turn(truth.orientations[species == t], found.orientations[species == t]) for t in MAPS]
+    return pose_errors(found, truth, species) | {"shared_degrees": [round(float(angular_distance(turn, np.eye(3))), 2) for turn in turns]}
+
+
 def compare(root: Path, seeds: list[int], work: Path) -> dict[str, Any]:
     """Everything as plain numbers."""
     code, weight = fingerprint(), mean_weights(root)
@@ -192,6 +205,8 @@ def compare(root: Path, seeds: list[int], work: Path) -> dict[str, Any]:
             found["runs"][f"{source} {way}"] = figures(root, source, folder, weight) | {"cpu_seconds": seconds}
     wider, seconds = classified(root, "3d", "default", 1, work, code, "--offset-range", "3")
     found["runs"]["3d default, 3 px"] = figures(root, "3d", wider, weight) | {"cpu_seconds": seconds}
+    longer, _ = classified(root, "3d", "default", 1, work, code, "--offset-range", "3", "--iterations", "10")
+    found["ten_iterations"] = long_run(root, longer / "run_it010_data.star")
     for way in WAYS:
         rows = [figures(root, "3d", classified(root, "3d", way, seed, work, code)[0], weight) for seed in seeds]
         found["seeds"][way] = {
@@ -231,6 +246,7 @@ def tables(found: dict[str, Any]) -> str:
     lines += [
         f"Order of the likelihoods, {n} and RELION: {run['likelihood_order']}" for n, run in found["runs"].items() if "RELION" not in n
     ]
+    lines += ["", f"Ten iterations, 3 px: {found['ten_iterations']}"]
     lines += ["", "Further seeds, index against the truth:"]
     lines += [f"{way}: {rows['index_truth']}, degrees {rows['degrees_median']}" for way, rows in found["seeds"].items()]
     return "\n".join(lines)
