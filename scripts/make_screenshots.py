@@ -88,6 +88,9 @@ def docks(project: Path, out: Path) -> None:
             dock.which.setCurrentIndex(dock.which.count() - 1)  # the demo's own
             dock.which.activated.emit(dock.which.count() - 1)
             settle(6)
+        if name == "subset-selection":
+            dock.propose()
+            settle(3)
         viewer.reset_view()
         shoot(viewer, out / f"{name}.png")
         viewer.close()

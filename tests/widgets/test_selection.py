@@ -21,7 +21,9 @@ from qtpy.QtWidgets import QApplication, QDialog, QTableWidget
 from napari_subtomo import duplicates
 from napari_subtomo.cli.main import main
 from napari_subtomo.io import relion as r
+from napari_subtomo.io.class_files import read_classes
 from napari_subtomo.io.particles import read_particles
+from napari_subtomo.select.auto import facts_of, propose
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.load import load_session
@@ -45,7 +47,7 @@ def dock(qtbot: Any) -> Iterator[Any]:
 
 
 def busy(dock: Any) -> bool:
-    workers = (dock._reading, dock._overlay.worker, dock._layers, dock._saver.worker, dock.form.duplicates.worker)
+    workers = (dock._reading, dock._overlay.worker, dock._layers, dock._proposing, dock._saver.worker, dock.form.duplicates.worker)
     return any(worker.running for worker in workers)
 
 
@@ -208,6 +210,24 @@ def test_shift_chooses_a_range_and_keys_do_all_of_it(qtbot: Any, loaded: Any) ->
     assert number == 2
     assert loaded.choice.numbers == {2}
     assert cards.currentIndex().data(CHECKED)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_proposal_ticks_classes_and_says_why(qtbot: Any, loaded: Any, project: SmallProject, elsewhere: bool) -> None:
+    """Whether the particles shown are those of the classification, or others."""
+    wanted = propose(facts_of(read_classes(loaded.gallery.optimiser, loaded.gallery.project), loaded.gallery.project))
+    keep = {one.number for one in wanted if one.keep}
+    assert keep and keep != {one.number for one in wanted}, "a sample of which some classes stay and some don't"
+    if elsewhere:
+        view_of(loaded._viewer).show(load_session(project.picks))
+    else:
+        click(qtbot, loaded, next(one.number for one in wanted if not one.keep))
+    settle(qtbot, loaded)
+    qtbot.mouseClick(loaded.form.propose_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, loaded)
+    assert loaded.choice.numbers == keep == kept_classes(view_of(loaded._viewer).session)
+    said = loaded.status.toolTip() or loaded.status.text()
+    assert said.splitlines() == [one.reason for one in wanted]
 
 
 def test_a_chosen_card_has_a_red_border_and_others_have_none(qtbot: Any, loaded: Any) -> None:

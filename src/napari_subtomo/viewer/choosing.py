@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.errors import InputError
+from napari_subtomo.io.class_files import read_classes
 from napari_subtomo.io.job_folders import job_folders
 from napari_subtomo.io.pipeline import Pipeline
 from napari_subtomo.io.project import Project
@@ -18,6 +19,7 @@ from napari_subtomo.jobs.record import dump_options
 from napari_subtomo.jobs.registry import get_job
 from napari_subtomo.options.base import JobOptions
 from napari_subtomo.options.select import SelectOptions
+from napari_subtomo.select.auto import Proposal, facts_of, propose
 from napari_subtomo.viewer.columns import colour_columns
 from napari_subtomo.viewer.gallery import Gallery
 from napari_subtomo.viewer.session import Session
@@ -62,6 +64,12 @@ def total_sentence(gallery: Gallery, choice: Choice) -> str:
     """ "96 of 228 particles in 2 classes" """
     n = len(choice.numbers)
     return f"{chosen_count(gallery, choice)} of {gallery.n_particles} particles in {n} class{'' if n == 1 else 'es'}"
+
+
+def proposals(gallery: Gallery) -> tuple[Proposal, ...]:
+    """Which classes `select --auto` would keep, and why. Errors as in `io.class_files.read_classes`."""
+    table = read_classes(gallery.optimiser or gallery.model, gallery.project)
+    return propose(facts_of(table, gallery.project))
 
 
 def select_options(gallery: Gallery, choice: Choice) -> SelectOptions:

@@ -52,18 +52,26 @@ class ClassOverlay:
         if view is not None and is_shown(gallery, view.session):
             self._try(lambda: view.update(kept=kept_by(gallery, choice, view.session)))
 
-    def choose(self, gallery: Gallery, choice: Callable[[], Choice]) -> None:
-        """As `keep`; where other particles are shown, those of the gallery are read and shown first, unless edits would be lost."""
+    def choose(self, gallery: Gallery, choice: Callable[[], Choice], say: Callable[[], None] | None = None) -> None:
+        """As `keep`; where other particles are shown, those of the gallery are read and shown first, unless edits would be lost.
+
+        In the end `say` is called.
+        """
         session = self._stage.session
         if session is None or self.shows(gallery):
             self.keep(gallery, choice())
+            if say is not None:
+                say()
         elif session.edited:
             self._status.warn(ELSEWHERE)
         else:
-            self.show(gallery, choice)
+            self.show(gallery, choice, say)
 
-    def show(self, gallery: Gallery, choice: Callable[[], Choice]) -> None:
-        """Read the particles of the iteration beside the window and show them; the choice is looked up when they are there."""
+    def show(self, gallery: Gallery, choice: Callable[[], Choice], say: Callable[[], None] | None = None) -> None:
+        """Read the particles of the iteration beside the window and show them; the choice is looked up when they are there.
+
+        In the end `say` is called.
+        """
         if gallery.particles is None:
             return  # the form says already that their file is missing
 
@@ -78,6 +86,8 @@ class ClassOverlay:
                 self._status.say("")
             self._try(lambda: self._stage.show(session))
             self.keep(gallery, choice())
+            if say is not None:
+                say()
 
         self.worker.run(load, place)
 

@@ -150,6 +150,11 @@ class SelectionForm(QScrollArea):
         self.all_button.setToolTip("Choose all classes, or none; key A")
         row = QHBoxLayout()
         row.addWidget(self.total, stretch=1)
+        self.propose_button = QPushButton("Propose")
+        self.propose_button.setToolTip(
+            "Choose classes by their size, resolution, evidence, stability and maps, and say why: what select --auto does. Look at the maps"
+        )
+        row.addWidget(self.propose_button)
         row.addWidget(self.all_button)
         return row
 
@@ -273,6 +278,7 @@ class SelectionForm(QScrollArea):
         self.save_button.setText("Cancel" if running else SAVE + target)
         self.save_button.setEnabled(chosen or running)
         self.copy_button.setEnabled(chosen)
+        self.propose_button.setEnabled(bool(self.cards.cards.order) and not running)
         tip = "Stop saving" if running else "Run the job select: particles.star, the rejected ones and the maps of the chosen classes"
         self.save_button.setToolTip(tip if chosen or running else f"{tip}. Choose a class first: click it")
 

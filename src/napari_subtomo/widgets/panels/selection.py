@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from qtpy.QtWidgets import QMenu, QVBoxLayout
 from napari_subtomo.errors import FileMissingError, SubtomoError
 from napari_subtomo.io.project import Project
 from napari_subtomo.progress import Reporter
-from napari_subtomo.viewer.choosing import Choice, total_sentence
+from napari_subtomo.select.auto import Proposal
+from napari_subtomo.viewer.choosing import Choice, proposals, total_sentence
 from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.gallery import Gallery, SliceCache, ordered
 from napari_subtomo.viewer.session import Session
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 NOTHING = "Open a project in the dock Project, or a classification with “…”."
 NO_CLASSES = "There is no classification in this project yet: run one in the dock 3D classification, or in RELION."
+REASONS = 420  # characters of the reasons of a proposal that have room at the foot of the dock
 HINT = "Click the classes to keep; under the pointer a class lights up on the tomogram."
 
 
@@ -52,6 +55,7 @@ class SelectionPanel(Dock):
         self._reading = Worker(self.status)
         self._overlay = ClassOverlay(self._stage, self.status)
         self._layers = Worker(self.status)
+        self._proposing = Worker(self.status)
         self._saver = ClassSaver(self._stage, self.status, self._busy)
         self._cache = SliceCache()
         self._shelf: Shelf | None = None
@@ -73,6 +77,7 @@ class SelectionPanel(Dock):
         form.file_chosen.connect(self.open)
         form.show_button.clicked.connect(self._show_classes)
         form.all_button.clicked.connect(self._all_or_none)
+        form.propose_button.clicked.connect(self.propose)
         form.save_button.clicked.connect(self.save)
         form.copy_button.clicked.connect(self._copy)
         form.cards.hovered.connect(lambda number: self._overlay.light_up(self.gallery, number))
@@ -145,7 +150,7 @@ class SelectionPanel(Dock):
 
     def let_go(self) -> None:
         """Listen to nobody any more."""
-        for worker in (self._reading, self._overlay.worker, self._layers, self._saver.worker, self.form.duplicates.worker):
+        for worker in (self._reading, self._overlay.worker, self._layers, self._proposing, self._saver.worker, self.form.duplicates.worker):
             worker.close()
         desk = desk_of(self._viewer)
         view_events.opened.disconnect(self._view_opened, missing_ok=True)
@@ -222,19 +227,31 @@ class SelectionPanel(Dock):
     def _all_or_none(self) -> None:
         self._choose(self.choice.all_or_none(self.form.cards.cards.order))
 
-    def _choose(self, choice: Choice) -> None:
+    def propose(self) -> None:
+        """Choose the classes that `select --auto` would, and say why."""
+        gallery = self.gallery
+        if gallery is not None:
+            self._proposing.run(lambda _: proposals(gallery), lambda found: self._proposed(gallery, found))
+
+    def _proposed(self, gallery: Gallery, found: tuple[Proposal, ...]) -> None:
+        if gallery is self.gallery:
+            reasons = "\n".join(one.reason for one in found)
+            kept = Choice(frozenset(one.number for one in found if one.keep))
+            self._choose(kept, lambda: self.status.say_briefly(reasons, REASONS))
+
+    def _choose(self, choice: Choice, say: Callable[[], None] | None = None) -> None:
         if self.gallery is not None:
             self._choices[self.gallery.folder] = choice
-            self._choice_changed(draw=True)
+            self._choice_changed(draw=True, say=say)
 
-    def _choice_changed(self, draw: bool) -> None:
+    def _choice_changed(self, draw: bool, say: Callable[[], None] | None = None) -> None:
         gallery, choice = self.gallery, self.choice
         self.form.cards.cards.choose(choice)
         self.form.total.setText(total_sentence(gallery, choice) if gallery is not None else "")
         self._busy()
         self._update_show_button()
         if draw and gallery is not None:
-            self._overlay.choose(gallery, lambda: self.choice)
+            self._overlay.choose(gallery, lambda: self.choice, say)
 
     def _show_classes(self) -> None:
         if self.gallery is not None and self._stage.may_replace("show"):
