@@ -203,7 +203,7 @@ def proposed(optimiser: Path, project: Path) -> tuple[int, ...]:
     """Classes that `select --auto` keeps, of this package's classification or of RELION's."""
     from napari_subtomo.io.class_files import read_classes
     from napari_subtomo.io.project import Project
-    from napari_subtomo.select.auto import facts_of, propose
+    from napari_subtomo.select.auto import proposals_of
 
-    table = read_classes(optimiser, Project(project))
-    return tuple(one.number for one in propose(facts_of(table, Project(project))) if one.keep)
+    place = Project(project)
+    return tuple(one.number for one in proposals_of(read_classes(optimiser, place), place) if one.keep)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from chain import fingerprint, measure
+from judge import common_turn
 from scipy.stats import spearmanr
 
 from napari_subtomo.em.start import rand_index
@@ -88,13 +89,6 @@ def truth_of(root: Path) -> tuple[ParticleSet, np.ndarray]:
     return read_particles(root / "truth.star"), read_star(root / "truth.star")[r.PARTICLES].ints(TRUE_CLASS)
 
 
-def shared_turn(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """The rotation in the frame of the map that brings true orientations, shape (n, 3, 3), nearest to those found."""
-    u, _, vt = np.linalg.svd(np.einsum("nji,njk->nik", truth, found).mean(0))
-    turn: np.ndarray = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-    return turn
-
-
 def pose_errors(found: ParticleSet, truth: ParticleSet, species: np.ndarray) -> dict[str, float]:
     """Medians and largest errors, ° and Å, in the tomogram; degrees also about the turn that all particles of a species share.
 
@@ -104,7 +98,7 @@ def pose_errors(found: ParticleSet, truth: ParticleSet, species: np.ndarray) -> 
     turned = truth.orientations.copy()
     for t in MAPS:
         members = species == t
-        turned[members] = turned[members] @ shared_turn(turned[members], found.orientations[members])
+        turned[members] = turned[members] @ common_turn(turned[members], found.orientations[members])
     errors = {
         "degrees": angular_distance(found.orientations, truth.orientations),
         "own_degrees": angular_distance(found.orientations, turned),
@@ -186,7 +180,7 @@ def figures(root: Path, source: str, folder: Path, weights: tuple[np.ndarray, np
 def long_run(root: Path, data: Path) -> dict[str, Any]:
     """Errors of poses, and how far each species has turned as one, in degrees."""
     found, (truth, species) = read_particles(data), truth_of(root)
-    turns = [shared_turn(truth.orientations[species == t], found.orientations[species == t]) for t in MAPS]
+    turns = [common_turn(truth.orientations[species == t], found.orientations[species == t]) for t in MAPS]
     return pose_errors(found, truth, species) | {"shared_degrees": [round(float(angular_distance(turn, np.eye(3))), 2) for turn in turns]}
 
 

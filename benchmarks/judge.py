@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_subtomo.em.posteriors import nearest_rotations
 from napari_subtomo.em.start import rand_index
 from napari_subtomo.geometry.orientations import angular_distance
 from napari_subtomo.io import relion
@@ -85,6 +86,17 @@ def picks_like(picks: ParticleSet, particles: ParticleSet) -> ParticleSet:
     return picks.select(np.array([row[name] for name in particles.names], dtype=np.int64))
 
 
+def common_turn(given: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """The turn that orientations share, in the frame of the map: the rotation, shape (3, 3), nearest to the mean of ``givenᵀ found``.
+
+    Parameters
+    ----------
+    given, found : ndarray, shape (n, 3, 3)
+    """
+    turn: np.ndarray = nearest_rotations(np.einsum("nji,njk->nik", given, found).mean(0)[None])[0]
+    return turn
+
+
 def poses(truth: Truth, particles: ParticleSet, which: np.ndarray) -> dict[str, Any] | None:
     """Errors of the chosen particles' poses; None without any."""
     if not which.any():
@@ -92,9 +104,7 @@ def poses(truth: Truth, particles: ParticleSet, which: np.ndarray) -> dict[str, 
     truth, particles = Truth(truth.particles.select(which)), particles.select(which)
     errors = pose_errors(truth, particles)
     distance = np.linalg.norm(errors.offsets, axis=1)
-    turns = np.einsum("nji,njk->nik", truth.particles.orientations, particles.orientations)
-    u, _, vt = np.linalg.svd(turns.mean(0))
-    common = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    common = common_turn(truth.particles.orientations, particles.orientations)
     return {
         "n": int(which.sum()),
         "degrees_median": float(np.median(errors.degrees)),

@@ -29,8 +29,8 @@ one after the other; which goes first changes from seed to seed. Ratios and diff
 * **Precision**: RELION as Debian builds it, in double precision and without its code for accelerators; single precision here.
 * **Classes**: three are asked for. Ours has the empty class besides, which RELION does not know. T is each program's default, 4 in
   the form of RELION 3.1 and 1 here, where it acts upon the differences to the common average.
-* **Kept and rejected**: by the rule of [the other benchmark](benchmarks.md), which knows no truth, from the same columns of both
-  programs' files, as [`select --auto`](which-classes.md#a-proposal-select---auto) proposes.
+* **Kept and rejected**: by the rule of [the other benchmark](benchmarks.md), which knows no truth, from the same columns and maps of both
+  programs, as [`select --auto`](which-classes.md#a-proposal-select---auto) proposes.
   *Best choice*: whichever classes someone who knew the truth would keep for the largest index. Duplicates are not removed.
 * **Index, errors of poses, maps against densities**: as in [the other benchmark](benchmarks.md), but errors are those of all true
   particles, and the map is that of the class with most particles of a species, kept or not. Numbers such as (2 of 3): in the other samples

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from chain import fingerprint, measure
+from judge import common_turn
 from peer_runs import RELION, relion_version
 
 from napari_subtomo.em.start import rand_index
@@ -124,8 +125,7 @@ def found_again(found: ParticleSet, given: ParticleSet, displacement: np.ndarray
 def moved(found: ParticleSet, given: ParticleSet, which: np.ndarray) -> dict[str, float]:
     """How far poses lie from the given ones: as they are, and about the turn and shift that all particles share (those of the map)."""
     turns = np.einsum("nji,njk->nik", given.angles, found.angles)[which]
-    u, _, vt = np.linalg.svd(turns.mean(0))
-    common = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    common = common_turn(given.angles[which], found.angles[which])
     shift = (found.origins - given.origins)[which]
     own = np.einsum("nji,nj->ni", given.angles[which], shift)
     numbers = {

@@ -21,7 +21,7 @@ from napari_subtomo.options.select import SelectOptions
 from napari_subtomo.progress import Silent
 from napari_subtomo.select import run
 from napari_subtomo.select.auto import ClassFacts, facts_of, propose
-from napari_subtomo.select.likeness import likeness, likenesses
+from napari_subtomo.select.correlation import correlations, map_correlation
 
 GOOD = ClassFacts(1, 80, 40.0, evidence=30.0, stability=0.9)
 
@@ -62,13 +62,13 @@ def test_what_speaks_against_a_class(bad: ClassFacts, why: str) -> None:
 
 
 def test_a_blurred_class_like_the_largest_is_one_of_few_particles() -> None:
-    found = of(GOOD, ClassFacts(2, 20, 61.0, likeness=0.9), ClassFacts(3, 20, 61.0, likeness=0.4))
+    found = of(GOOD, ClassFacts(2, 20, 61.0, correlation=0.9), ClassFacts(3, 20, 61.0, correlation=0.4))
     assert found[2][0] and not found[3][0]
     assert found[2][1].endswith("; the best class has 40.0 Å, but its map is like that of the largest class as far as it goes (0.90).")
 
 
 def test_a_sharp_class_unlike_the_largest_is_kept_and_said_to_be() -> None:
-    found = of(GOOD, ClassFacts(2, 20, 40.0, likeness=0.4), ClassFacts(3, 20, 40.0, likeness=0.9))
+    found = of(GOOD, ClassFacts(2, 20, 40.0, correlation=0.4), ClassFacts(3, 20, 40.0, correlation=0.9))
     assert found[2] == (
         True,
         "Class 2 is kept: 20 particles, 40.0 Å (17 %); its map is unlike that of the largest class (0.40): look whether it is a particle.",
@@ -144,13 +144,13 @@ def test_maps_are_compared_where_they_are_there(project: Project) -> None:
     """The maps that RELION wrote are of the same particles from the same reference."""
     change(project, **{r.ESTIMATED_RESOLUTION: [40.0, 70.0]})
     table = read_classes(project.root / "Class3D_3d/run_it004_optimiser.star", project)
-    first, second = (one.likeness for one in facts_of(table, project))
+    first, second = (one.correlation for one in facts_of(table, project))
     assert np.isnan(first) and -1 < second < 1
-    again = likenesses(table, {1: 40.0, 2: 70.0}, project)
+    again = correlations(table, {1: 40.0, 2: 70.0}, project)
     assert again == {2: second}
     cell = read_star(table.files.model)[r.MODEL_CLASSES].texts(r.REFERENCE_IMAGE)[1]  # type: ignore[arg-type, union-attr]
     (project.root / "Class3D_3d" / Path(cell).name).write_bytes(b"cut off")
-    assert np.isnan(facts_of(table, project)[1].likeness)
+    assert np.isnan(facts_of(table, project)[1].correlation)
 
 
 def test_maps_are_alike_up_to_the_shell_that_counts() -> None:
@@ -159,11 +159,11 @@ def test_maps_are_alike_up_to_the_shell_that_counts() -> None:
     common, other = (centred_fft(rng.normal(size=(24, 24, 24))) for _ in range(2))
     a = np.real(centred_ifft(common))
     b = np.real(centred_ifft(np.where(shell <= 5, common, other)))
-    assert likeness(a, b, 5) == pytest.approx(1)
-    assert likeness(a, 3 + 2 * b, 5) == pytest.approx(1)
-    assert likeness(a, -b, 5) == pytest.approx(-1)
-    assert likeness(a, b, 12) < 0.5
-    assert np.isnan(likeness(a, np.zeros_like(a), 5))
+    assert map_correlation(a, b, 5) == pytest.approx(1)
+    assert map_correlation(a, 3 + 2 * b, 5) == pytest.approx(1)
+    assert map_correlation(a, -b, 5) == pytest.approx(-1)
+    assert map_correlation(a, b, 12) < 0.5
+    assert np.isnan(map_correlation(a, np.zeros_like(a), 5))
 
 
 def test_pairs_stability_and_relions_score_are_read_from_the_model(project: Project) -> None:

@@ -23,7 +23,7 @@ from napari_subtomo.cli.main import main
 from napari_subtomo.io import relion as r
 from napari_subtomo.io.class_files import read_classes
 from napari_subtomo.io.particles import read_particles
-from napari_subtomo.select.auto import facts_of, propose
+from napari_subtomo.select.auto import proposals_of
 from napari_subtomo.viewer import layers
 from napari_subtomo.viewer.desk import Product, desk_of
 from napari_subtomo.viewer.load import load_session
@@ -215,7 +215,7 @@ def test_shift_chooses_a_range_and_keys_do_all_of_it(qtbot: Any, loaded: Any) ->
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_proposal_ticks_classes_and_says_why(qtbot: Any, loaded: Any, project: SmallProject, elsewhere: bool) -> None:
     """Whether the particles shown are those of the classification, or others."""
-    wanted = propose(facts_of(read_classes(loaded.gallery.optimiser, loaded.gallery.project), loaded.gallery.project))
+    wanted = proposals_of(read_classes(loaded.gallery.optimiser, loaded.gallery.project), loaded.gallery.project)
     keep = {one.number for one in wanted if one.keep}
     assert keep and keep != {one.number for one in wanted}, "a sample of which some classes stay and some don't"
     if elsewhere:

@@ -20,6 +20,7 @@ Mask = Callable[[npt.NDArray[np.complex64]], npt.NDArray[np.complex64]]
 OUTLIER = 0.5  # power of a class's difference from what is common, in units of what is expected, that halves its weight there
 LEAST_SHARE = 0.02  # of the particles: a class with fewer has died
 HOT, HOT_ROUNDS = 2.0, 20  # a start begins at so many times the temperature, for so many rounds
+ROUNDS = 60  # most rounds at the temperature of the data
 CACHE_BYTES = 2**21  # what is worked on at once
 
 
@@ -176,7 +177,7 @@ def leave_one_out(
     temperature: float,
     start: FloatArray,
     regularisation: float,
-    rounds: int = 60,
+    rounds: int = ROUNDS,
     inside: Inside | None = None,
     threads: int = 1,
     heat: float = 1.0,
@@ -300,7 +301,8 @@ def cluster(
 ) -> tuple[FloatArray, float]:
     """Leave-one-out clustering from several random starts; the partition that agrees most with the others is taken.
 
-    A start begins hot: at the temperature of the data, random halves of one species are certain of themselves and stay as they are.
+    A start begins hot, which is deterministic annealing (Rose 1998) in one step: at the temperature of the data, random halves of one
+    species are certain of themselves and stay as they are.
     Likelihood does not choose: in 3 of 7 runs of the study the likeliest start was wrong while most others were right. Partitions
     in which classes have died, with less than 2 % of the particles, are taken only if there is no other.
 
@@ -315,17 +317,17 @@ def cluster(
     least = max(2.0, LEAST_SHARE * n)
     reporter.stage("Leave-one-out clustering", restarts, "starts")
 
-    def settled(start: FloatArray) -> FloatArray:
+    def annealed(start: FloatArray) -> FloatArray:
         loose = leave_one_out(g, h, lattice, noise, temperature, start, regularisation, HOT_ROUNDS, inside, heat=HOT)
         return leave_one_out(g, h, lattice, noise, temperature, loose, regularisation, inside=inside)
 
     def of_start(restart: int) -> FloatArray:
         rng = np.random.default_rng([seed, 5, restart])
-        result = settled(np.eye(classes)[rng.permutation(np.arange(n) % classes)])
+        result = annealed(np.eye(classes)[rng.permutation(np.arange(n) % classes)])
         for _ in range(classes):
             if (halved := _without_dead(result, least, rng)) is None:
                 break
-            again = settled(halved)
+            again = annealed(halved)
             if _alive(again, least) <= _alive(result, least):
                 break
             result = again

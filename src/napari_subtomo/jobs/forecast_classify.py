@@ -6,12 +6,13 @@ from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
 from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses
 from napari_subtomo.em.stability import ITERATIONS
+from napari_subtomo.em.start import HOT_ROUNDS, ROUNDS
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
 from napari_subtomo.options.classify import ClassifyOptions
 
-_ROUNDS = 80  # most rounds of a leave-one-out start
+_COMPARED = 5e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
 _FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 
@@ -38,7 +39,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
             if at_poses(options, n) and step.particles == n:
                 each_takes[i] += n * _judged(step, box, options, rates) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
-        clustering += options.restarts * options.classes * some * last.voxels * _ROUNDS * 5e-9 / starts
+        clustering += options.restarts * options.classes * some * last.voxels * (HOT_ROUNDS + ROUNDS) * _COMPARED / starts
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -65,7 +66,7 @@ def _resample(box: int, voxels: float, rates: Rates, volumes: int) -> float:
 def _judged(step: Iteration, box: int, options: ClassifyOptions, rates: Rates) -> float:
     """Seconds for the class of a particle at its best pose."""
     turned = _resample(box, step.voxels, rates, 2) if options.align else 0.0
-    return turned + options.classes * step.voxels * WARM_ROUNDS * 5e-9
+    return turned + options.classes * step.voxels * WARM_ROUNDS * _COMPARED
 
 
 def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:

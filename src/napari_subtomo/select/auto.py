@@ -11,7 +11,7 @@ from napari_subtomo.io import relion as r
 from napari_subtomo.io.class_files import ClassTable
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.star import read_star
-from napari_subtomo.select.likeness import likenesses
+from napari_subtomo.select.correlation import correlations
 
 #: a class is small below this share of all particles, or below `LEAST_OF_MEAN` of an equal share where there are many classes
 LEAST_SHARE, LEAST_OF_MEAN = 0.1, 0.3
@@ -44,7 +44,7 @@ class ClassFacts:
         Classes that it is not distinct from.
     score : float
         RELION's class score, 0 … 1; NaN where its class ranker has not run.
-    likeness : float
+    correlation : float
         Correlation of its map with that of the largest class where both are resolved; NaN for the largest and where unknown.
     """
 
@@ -56,7 +56,7 @@ class ClassFacts:
     stability: float = np.nan
     twins: tuple[int, ...] = ()
     score: float = np.nan
-    likeness: float = np.nan
+    correlation: float = np.nan
 
     @property
     def figures(self) -> str:
@@ -90,7 +90,7 @@ def facts_of(table: ClassTable, project: Project) -> tuple[ClassFacts, ...]:
     evidence = table.particles.floats(r.LOG_EVIDENCE) if table.particles.has(r.LOG_EVIDENCE) else None
     twins = _twins(table)
     real = {n: resolutions[n - 1] for n in table.numbers if n != table.empty_class and 0 < resolutions[n - 1] < UNKNOWN}
-    alike = likenesses(table, real, project)
+    correlation = correlations(table, real, project)
     found = []
     for number in table.numbers:
         members = table.class_numbers == number
@@ -106,7 +106,7 @@ def facts_of(table: ClassTable, project: Project) -> tuple[ClassFacts, ...]:
                 stability[i],
                 tuple(twins.get(number, ())),
                 score[i],
-                alike.get(number, np.nan),
+                correlation.get(number, np.nan),
             )
         )
     return tuple(found)
@@ -122,6 +122,11 @@ def _twins(table: ClassTable) -> dict[int, list[int]]:
                 found.setdefault(int(a), []).append(int(b))
                 found.setdefault(int(b), []).append(int(a))
     return found
+
+
+def proposals_of(table: ClassTable, project: Project) -> tuple[Proposal, ...]:
+    """Which classes of an iteration to keep, by what its files say; `project` finds the maps."""
+    return propose(facts_of(table, project))
 
 
 def propose(facts: Sequence[ClassFacts]) -> tuple[Proposal, ...]:
@@ -157,7 +162,7 @@ def _objection(one: ClassFacts, least: float, total: int, best: float, *, known:
         return f"it has less than {100 * least / total:.0f} % of the particles"
     if known and not one.resolution < UNKNOWN:
         return "no shell holds more signal than noise"
-    if known and one.resolution > WORST_RESOLUTION * best and not one.likeness > ALIKE:
+    if known and one.resolution > WORST_RESOLUTION * best and not one.correlation > ALIKE:
         return f"the best class has {best:.1f} Å"
     if one.evidence <= 0:
         return f"half of its particles are explained no better than by nothing (median log evidence {one.evidence:.1f})"
@@ -170,9 +175,11 @@ def _remarks(one: ClassFacts, best: float) -> str:
     """What a user should know of a class that is kept; "" if nothing."""
     said = ""
     if one.resolution > WORST_RESOLUTION * best:
-        said += f"; the best class has {best:.1f} Å, but its map is like that of the largest class as far as it goes ({one.likeness:.2f})"
-    if one.likeness < ALIKE:
-        said += f"; its map is unlike that of the largest class ({one.likeness:.2f}): look whether it is a particle"
+        said += (
+            f"; the best class has {best:.1f} Å, but its map is like that of the largest class as far as it goes ({one.correlation:.2f})"
+        )
+    if one.correlation < ALIKE:
+        said += f"; its map is unlike that of the largest class ({one.correlation:.2f}): look whether it is a particle"
     if one.twins:
         said += f"; it is not distinct from class {' and '.join(map(str, one.twins))}"
     return said

@@ -23,7 +23,7 @@ from napari_subtomo.io.star import StarBlock, write_star
 from napari_subtomo.io.tomograms import read_tomograms
 from napari_subtomo.options.select import SelectOptions
 from napari_subtomo.progress import Reporter
-from napari_subtomo.select.auto import Proposal, facts_of, propose
+from napari_subtomo.select.auto import Proposal, proposals_of
 
 MAPS = "class_averages"
 
@@ -81,7 +81,7 @@ def run(options: SelectOptions, folder: JobFolder, reporter: Reporter) -> JobRes
     project = folder.project
     table = read_classes(user_path(options.source, project), project)
     particles, files = table.particles, table.files
-    proposals = propose(facts_of(table, project)) if options.auto else ()
+    proposals = proposals_of(table, project) if options.auto else ()
     chosen = choose(table, _proposed(proposals) if options.auto else options.keep)
     by_class = trusted(table, chosen, options)
     for one in proposals:

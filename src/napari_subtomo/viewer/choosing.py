@@ -19,7 +19,7 @@ from napari_subtomo.jobs.record import dump_options
 from napari_subtomo.jobs.registry import get_job
 from napari_subtomo.options.base import JobOptions
 from napari_subtomo.options.select import SelectOptions
-from napari_subtomo.select.auto import Proposal, facts_of, propose
+from napari_subtomo.select.auto import Proposal, proposals_of
 from napari_subtomo.viewer.columns import colour_columns
 from napari_subtomo.viewer.gallery import Gallery
 from napari_subtomo.viewer.session import Session
@@ -68,8 +68,7 @@ def total_sentence(gallery: Gallery, choice: Choice) -> str:
 
 def proposals(gallery: Gallery) -> tuple[Proposal, ...]:
     """Which classes `select --auto` would keep, and why. Errors as in `io.class_files.read_classes`."""
-    table = read_classes(gallery.optimiser or gallery.model, gallery.project)
-    return propose(facts_of(table, gallery.project))
+    return proposals_of(read_classes(gallery.optimiser or gallery.model, gallery.project), gallery.project)
 
 
 def select_options(gallery: Gallery, choice: Choice) -> SelectOptions:

@@ -55,7 +55,7 @@ class ClassOverlay:
     def choose(self, gallery: Gallery, choice: Callable[[], Choice], say: Callable[[], None] | None = None) -> None:
         """As `keep`; where other particles are shown, those of the gallery are read and shown first, unless edits would be lost.
 
-        In the end `say` is called.
+        `say` is called once they are shown, for what is to be read then.
         """
         session = self._stage.session
         if session is None or self.shows(gallery):
@@ -70,7 +70,7 @@ class ClassOverlay:
     def show(self, gallery: Gallery, choice: Callable[[], Choice], say: Callable[[], None] | None = None) -> None:
         """Read the particles of the iteration beside the window and show them; the choice is looked up when they are there.
 
-        In the end `say` is called.
+        `say` is called once they are shown, for what is to be read then.
         """
         if gallery.particles is None:
             return  # the form says already that their file is missing

@@ -1,4 +1,4 @@
-"""How alike the maps of classes are: a rare species looks like the others where it is resolved, a bead of gold does not."""
+"""Correlation of class maps: a rare species looks like the others where it is resolved, a bead of gold does not."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from napari_subtomo.numerics.fourier import centred_fft, shells
 LEAST_SHELLS = 4  # of a map: fewer hold little but its size
 
 
-def likeness(a: npt.NDArray[Any], b: npt.NDArray[Any], last: int) -> float:
+def map_correlation(a: npt.NDArray[Any], b: npt.NDArray[Any], last: int) -> float:
     """Correlation ``Re Σ A·B* / sqrt(Σ|A|² Σ|B|²)`` of two maps over Fourier shells 1 … `last`.
 
     Parameters
     ----------
     a, b : ndarray, shape (n, n, n)
+        Maps [z, y, x]; grey values and their scale do not matter.
     last : int
-        Shell up to which both are resolved.
+        Shell, in Fourier pixels, up to which both are resolved.
 
     Returns
     -------
@@ -40,8 +41,8 @@ def likeness(a: npt.NDArray[Any], b: npt.NDArray[Any], last: int) -> float:
     return float((x * y.conj()).real.sum()) / norm if norm > 0 else np.nan
 
 
-def likenesses(table: ClassTable, resolutions: Mapping[int, float], project: Project) -> dict[int, float]:
-    """Likeness of the map of each class to that of the largest.
+def correlations(table: ClassTable, resolutions: Mapping[int, float], project: Project) -> dict[int, float]:
+    """Correlation of the map of each class with that of the largest, where both are resolved.
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ def likenesses(table: ClassTable, resolutions: Mapping[int, float], project: Pro
     resolutions : mapping
         Å, by class; without the empty class and what is not known.
     project : Project
+        Where the maps are found.
 
     Returns
     -------
@@ -60,13 +62,13 @@ def likenesses(table: ClassTable, resolutions: Mapping[int, float], project: Pro
     cells, model, counts = table.classes.texts(relion.REFERENCE_IMAGE), table.files.model, table.hard
     maps = {number: found for number in resolutions if (found := _map(cells[number - 1 : number], model, project)) is not None}
     largest = max(maps, key=lambda number: counts[number], default=0)
-    found_of: dict[int, float] = {}
+    known: dict[int, float] = {}
     for number, (volume, pixel) in maps.items():
         reference, _ = maps[largest]
         last = int(len(reference) * pixel / max(resolutions[number], resolutions[largest]) + 0.5)
         if number != largest and last >= LEAST_SHELLS and volume.shape == reference.shape:
-            found_of[number] = likeness(volume, reference, last)
-    return found_of
+            known[number] = map_correlation(volume, reference, last)
+    return known
 
 
 def _map(cells: Sequence[str], model: Path, project: Project) -> tuple[npt.NDArray[np.float32], float] | None:
