@@ -2,7 +2,7 @@
 
     python benchmarks/grid.py                                   # all cells, seeds 101 to 105; hours
     python benchmarks/grid.py --cells centre snr-0.01 --seeds 101 102 --minutes 30
-    python benchmarks/grid.py --relion --seeds 101 102 103      # RELION 3.1.3 as well, on the cells marked for it
+    python benchmarks/grid.py --programs relion --seeds 101 102 103     # RELION 3.1.3, on the cells marked for it
     python benchmarks/grid.py --only-docs                       # write docs/benchmarks-grid.md from what there is
     python benchmarks/grid.py --added=--no-auto-mask --json without.json --docs without.md     # another way, on the same samples
 
@@ -29,6 +29,7 @@ from peer_runs import PARTICLES, REFERENCE, run_own, run_relion
 
 HERE = Path(__file__).resolve().parent
 SEEDS = (101, 102, 103, 104, 105)
+PROGRAMS = ("own", "relion")
 PICKS, ITERATIONS, ROOM = 160, 15, 100  # picks in a sample, about; iterations; picks that a tomogram has room for
 LOCAL = "--local-range 10 --angular-step 3.75"
 
@@ -89,6 +90,9 @@ CELLS = {
     "wedge-50": Cell("tilts", "±50°", "--tilt-range 50"),
     "tilts": Cell("extracted from", "tilt images", source="tilts"),
     "one": Cell("species", "1", "--proportions 1 0", species=1),
+    "three": Cell("species", "3, of equal numbers", "--species 3 --proportions 1 1 1", species=3),
+    "four": Cell("species", "4", "--species 4 --proportions 1 1 1 1", species=4),
+    "five": Cell("species", "5", "--species 5 --proportions 1 1 1 1 1", species=5),
 }
 CENTRE = {"--snr": "0.02", "--proportions": "60 40"}
 
@@ -109,7 +113,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=list(CELLS), metavar="CELL", help="of " + ", ".join(CELLS))
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the samples (101 to 105)")
-    parser.add_argument("--relion", action="store_true", help="run RELION 3.1.3 on the cells that are marked for it")
+    parser.add_argument("--programs", nargs="+", default=["own"], choices=PROGRAMS, help="relion: on the cells that are marked for it")
     parser.add_argument("--added", default="", help="added to the command of the classification")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after so many minutes")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "napari-subtomo-benchmarks/grid", help="for samples")
@@ -124,7 +128,9 @@ def measure(options: argparse.Namespace, data: dict[str, Any]) -> None:
     code, until = fingerprint(), time.monotonic() + 60 * options.minutes
     for seed in options.seeds:
         for name in options.cells:
-            for program in ("own", "relion") if options.relion and CELLS[name].relion else ("own",):
+            for program in options.programs:
+                if program == "relion" and not CELLS[name].relion:
+                    continue
                 runs = data.setdefault(name, {}).setdefault(str(seed), {})
                 if runs.get(program, {}).get("code") == code or time.monotonic() > until:
                     continue

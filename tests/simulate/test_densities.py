@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from napari_subtomo.errors import FileFormatError
+from napari_subtomo.errors import FileFormatError, OptionError
 from napari_subtomo.geometry.orientations import random_matrices
 from napari_subtomo.io.mrc import read_mrc, write_mrc
 from napari_subtomo.numerics.fourier import centred_fft, lowpass, radial_mean
@@ -112,6 +113,21 @@ def test_species_differ_by_the_domain_only(made_up: Complex, whole: Volume) -> N
     core = render(made_up.core, 48, 10.0)
     np.testing.assert_allclose(whole - core, render(made_up.domain, 48, 10.0), atol=1e-3 * whole.max())
     assert 0.9 < correlation(whole, core) < 0.98
+
+
+def test_domains_lie_apart_and_have_one_size() -> None:
+    several = build_complex(320.0, 0.12, 1, domains=3)
+    assert len({len(domain) for domain in several.domains}) == 1
+    assert len(several.domain) / (len(several.core) + len(several.domain)) == pytest.approx(0.12, abs=1e-4)
+    centres = [domain.mean(axis=0) for domain in several.domains]
+    radius = np.percentile(np.linalg.norm(several.domain - centres[0], axis=1), 90)
+    assert all(np.linalg.norm(a - b) > 1.6 * radius for a, b in combinations(centres, 2))
+    assert 2 * np.percentile(np.linalg.norm(several.core, axis=1), 99) > 0.8 * 320
+
+
+def test_domains_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"fit side by side on a complex of 320 Å.*smaller --domain-fraction or fewer species"):
+        build_complex(320.0, 0.5, 1, domains=5)
 
 
 def test_beads_are_round_and_dense_and_membranes_have_two_leaflets(whole: Volume) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydantic import ValidationError
 from scipy.ndimage import map_coordinates
 
 from napari_subtomo.data.result import JobResult
@@ -28,6 +30,7 @@ from napari_subtomo.progress import Silent
 from napari_subtomo.simulate import make_sample, run
 from napari_subtomo.simulate.densities import build_complex, render
 from napari_subtomo.simulate.images import Slicer
+from napari_subtomo.simulate.project import make_densities
 from napari_subtomo.simulate.scene import make_scene, tilt_series
 from napari_subtomo.simulate.series import clean_series, disc_mask, patch_size
 
@@ -87,6 +90,18 @@ def test_truth_is_joined_by_name_and_close_to_the_picks(small_sample: Sample) ->
     assert true.sum() == result.numbers["true"] == 28
     assert angular_distance(turned, guessed)[true].max() <= 10
     assert set(truth.texts("trueName")) == {"holo", "apo", "bead", "membrane", "empty"}
+
+
+def test_more_species_have_the_domain_elsewhere(small_options: SimulateOptions) -> None:
+    two, four = (make_densities(small_options.model_copy(update={"species": n}), Silent()).species for n in (2, 4))
+    assert list(two) == ["holo", "apo"] and list(four) == ["holo", "apo", "holo_2", "holo_3"]
+    masses = [four[name].sum() for name in ("holo", "holo_2", "holo_3")]
+    np.testing.assert_allclose(masses, masses[0], rtol=1e-3)
+    assert four["apo"].sum() == pytest.approx(0.88 * masses[0], rel=1e-3)
+    away = [four[name] - four["apo"] for name in ("holo", "holo_2", "holo_3")]
+    assert max(np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in combinations(away, 2)) < 0.3
+    with pytest.raises(ValidationError, match="expected 4 proportions, none negative, found 1 1"):
+        SimulateOptions(species=4, proportions=(1.0, 1.0))
 
 
 def test_the_same_seed_gives_the_same_files_whatever_the_threads(small_sample: Sample, tmp_path: Path) -> None:

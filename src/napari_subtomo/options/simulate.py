@@ -15,8 +15,16 @@ class SimulateOptions(JobOptions):
 
     map: tuple[Path, ...] = option(
         (),
-        "Own densities (.mrc, bright protein), one species each; without them two made-up ones that differ by a domain.",
+        "Own densities (.mrc, bright protein), one species each; without them made-up ones that differ by a domain.",
         group="Particles",
+    )
+    species: int = option(
+        2,
+        "Number of made-up species: holo with a domain, apo without it, all others with one as large elsewhere (holo_2 and so on).",
+        title="Number of species",
+        group="Particles",
+        ge=2,
+        le=6,
     )
     tomograms: int = option(2, "Number of tomograms.", group="Particles", ge=1, le=99)
     particles: int = option(80, "True particles in each tomogram.", group="Particles", ge=1)
@@ -30,7 +38,7 @@ class SimulateOptions(JobOptions):
     )
     diameter: float = option(320.0, "Outer diameter of the particles; own maps are masked to it.", unit="Å", group="Particles", gt=0)
     domain_fraction: float = option(
-        0.12, "Share of the mass of the domain by which the two made-up species differ.", group="Particles", gt=0, le=0.5
+        0.12, "Share of the mass of the domain by which made-up species differ.", group="Particles", gt=0, le=0.5
     )
     density_seed: int = option(1, "Which made-up complex.", group="Particles", ge=0)
     crowding: float = option(0.5, "Share of the particles that sit close to another one.", group="Particles", ge=0, le=1)
@@ -89,7 +97,7 @@ class SimulateOptions(JobOptions):
             raise ValueError("expected at least one kind of structured false picks, found none; use --structured-fraction 0 for none")
         if len(set(self.structured)) < len(self.structured):
             raise ValueError(f"expected each kind of structured false picks once, found {' '.join(self.structured)}")
-        species = len(self.map) or 2
+        species = len(self.map) or self.species
         if self.proportions and (len(self.proportions) != species or min(self.proportions) < 0 or sum(self.proportions) <= 0):
             raise ValueError(f"expected {species} proportions, none negative, found {' '.join(f'{p:g}' for p in self.proportions)}")
         return self

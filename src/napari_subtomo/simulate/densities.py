@@ -6,13 +6,14 @@ strands). All sizes are Å, all densities are residues per voxel before the samp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from napari_subtomo.errors import OptionError
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.geometry.orientations import random_matrices
 
@@ -26,14 +27,26 @@ B_FACTOR = 3500.0  # Å²: the spectrum falls between 50 and 20 Å as those of a
 
 @dataclass(frozen=True)
 class Complex:
-    """Residues of a complex and of the domain that only one species has; positions in Å from the common centre, xyz."""
+    """Residues of a complex and of the domains that only one species each has; positions in Å from the common centre, xyz.
+
+    Attributes
+    ----------
+    core : ndarray, shape (n, 3)
+    domains : tuple of ndarrays, shape (m, 3)
+        As many residues in each, in places that lie apart.
+    """
 
     core: FloatArray
-    domain: FloatArray
+    domains: tuple[FloatArray, ...]
+
+    @property
+    def domain(self) -> FloatArray:
+        """The first of the domains."""
+        return self.domains[0]
 
 
-def build_complex(diameter: float, domain_fraction: float, seed: int) -> Complex:
-    """A complex of domains in a ball, with one more domain that makes up `domain_fraction` of the whole mass.
+def build_complex(diameter: float, domain_fraction: float, seed: int, domains: int = 1) -> Complex:
+    """A complex of domains in a ball, with one or more places for another domain that makes up `domain_fraction` of the whole mass.
 
     Parameters
     ----------
@@ -43,33 +56,56 @@ def build_complex(diameter: float, domain_fraction: float, seed: int) -> Complex
         Mass of the extra domain divided by the mass of the complex with it, 0 to 0.5.
     seed : int
         Same seed, same complex.
+    domains : int
+        Places for the other domain.
 
     Returns
     -------
     Complex
+
+    Raises
+    ------
+    OptionError
+        Domains so large that so many do not fit side by side.
     """
     rng = np.random.default_rng([seed, 11])
     radius = diameter / 2 - 8.0  # the blur of the density reaches beyond the residues
     mass = 0.42 * 4 / 3 * np.pi * radius**3  # volume of protein in the ball; the rest are clefts
     extra = (0.75 * domain_fraction * mass / np.pi) ** (1 / 3)
-    centres, radii = _heap(radius, extra, mass * (1 - domain_fraction), rng)
+    rim = _rim(radius, extra, domains, rng)
+    centres, radii = _heap(radius, rim, extra, mass * (1 - domain_fraction), rng)
     residues = [_globule(c, r, rng) for c, r in zip(centres, radii, strict=True)]
-    core = np.concatenate(residues[1:])
+    core = np.concatenate(residues[domains:])
     wanted = round(len(core) * domain_fraction / (1 - domain_fraction))
-    order = rng.permutation(len(residues[0]))
-    domain = residues[0][np.resize(order, wanted)]  # makes the mass exact: some residues left out, or a few counted twice
     centre = core.mean(axis=0)
-    return Complex(core - centre, domain - centre)
+    orders = [rng.permutation(len(each)) for each in residues[:domains]]
+    # makes the mass exact: some residues left out, or a few counted twice
+    exact = (each[np.resize(order, wanted)] - centre for each, order in zip(residues, orders, strict=False))
+    return Complex(core - centre, tuple(exact))
 
 
-def _heap(radius: float, extra: float, volume: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Centres and radii of touching balls inside a ball: the extra one first, on the rim, the others until their volume is reached.
+def _rim(radius: float, extra: float, count: int, rng: np.random.Generator) -> list[FloatArray]:
+    """Centres of extra balls on the rim, apart from each other by what a heap asks for."""
+    places: list[FloatArray] = []
+    for _ in range(1000):
+        place = random_matrices(1, rng)[0][0] * 0.9 * (radius - extra)
+        if all(np.linalg.norm(place - other) >= 0.85 * 2 * extra for other in places):
+            places.append(place)
+        if len(places) == count:
+            return places
+    raise OptionError(
+        f"Expected domains of which {count} fit side by side on a complex of {2 * radius + 16:.0f} Å, found such of {2 * extra:.0f} Å; "
+        "use a smaller --domain-fraction or fewer species."
+    )
+
+
+def _heap(radius: float, rim: Sequence[FloatArray], extra: float, volume: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Centres and radii of touching balls inside a ball: the extra ones on the rim first, the others until their volume is reached.
 
     Each new ball touches one that is there; of many places the one closest to the rest is taken, with a preference for the rim at the
     start, so that the heap has the ball's diameter and is compact and asymmetric.
     """
-    start = random_matrices(1, rng)[0][0]
-    centres, radii, filled = [start * 0.9 * (radius - extra)], [extra], 0.0
+    centres, radii, filled = [*rim], [extra] * len(rim), 0.0
     core_radius = radius * 0.26
     while filled < volume:
         r = core_radius * rng.uniform(0.75, 1.25)

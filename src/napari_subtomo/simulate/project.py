@@ -117,11 +117,12 @@ def run(options: SimulateOptions, folder: JobFolder, reporter: Reporter) -> JobR
 
 
 def make_densities(options: SimulateOptions, reporter: Reporter) -> Densities:
-    """Own maps or the two made-up species, and the structured false objects, on the sample's grid."""
+    """Own maps or the made-up species, and the structured false objects, on the sample's grid."""
     box, pixel = options.box, options.pixel_size
-    made_up = build_complex(options.diameter, options.domain_fraction, options.density_seed)
-    whole = render(np.concatenate([made_up.core, made_up.domain]), box, pixel)
+    made_up = build_complex(options.diameter, options.domain_fraction, options.density_seed, max(1, options.species - 1))
+    whole, *others = (render(np.concatenate([made_up.core, domain]), box, pixel) for domain in made_up.domains)
     species = {"holo": whole, "apo": render(made_up.core, box, pixel)}
+    species |= {f"holo_{number}": other for number, other in enumerate(others, start=2)}
     if options.map:
         power = float(np.sqrt((whole.astype(np.float64) ** 2).mean()))  # so that beads and membranes keep their contrast
         species = {}
