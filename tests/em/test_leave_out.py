@@ -63,7 +63,7 @@ def test_references_of_classes_for_a_fold_are_made_without_it(maximiser):
 
 def test_the_first_references_of_a_fold_are_made_without_it():
     made = world.simulate(n=N, count=20, snr=2.0, species=2, seed=3, domain=2.0)
-    setup = world.setup(made, classes=2, restarts=1, align=False, folds=2, empty_class=False)
+    setup = world.setup(made, classes=2, restarts=1, class_limit=0.0, align=False, folds=2, empty_class=False)
     state = initial_state(setup)
     references = clustered_references(setup, state, Silent())[0].maps
     louder = setup.prepared.G.copy()

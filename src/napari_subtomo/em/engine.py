@@ -261,7 +261,8 @@ def _clustered(setup: Setup, state: State, reporter: Reporter) -> tuple[State, F
     if rows is None or len(rows) == len(setup.order):
         return clustered_references(setup, state, reporter)
     found, _ = clustered_references(setup_of(setup, rows), state_of(setup, state, rows), reporter)
-    return replace(state, maps=found.maps, map_noise=found.map_noise, log_fractions=found.log_fractions), None
+    given = {name: getattr(found, name) for name in ("maps", "map_noise", "log_fractions", "class_shell")}
+    return replace(state, **given), None
 
 
 def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.NDArray[np.int64]:
@@ -386,5 +387,6 @@ def _next_state(
         signal=bool(state.signal or resolved > setup.initial_shell),
         steps=np.array([step.poses.angular_step, step.poses.shift_step]) if o.align else state.steps,
         solvent=np.zeros((0, 0, 0), np.float32) if references.solvent is None else references.solvent,
+        class_shell=state.class_shell,
     )
     return after, maximiser

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, VALUE_BYTES, scatter_points
 from napari_subtomo.em.basis import ROWS
+from napari_subtomo.em.class_shell import working_bytes
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.global_search import BATCH_BYTES, POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
@@ -71,7 +72,10 @@ def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bo
     parts += [max(part.values()) for part in (_parts(step, box, options) for step in steps)]
     if options.classes > 1 and options.start == "leave-one-out":
         first = min(options.consensus_iterations, len(steps) - 1)
-        parts.append(_clustering(steps[first], steps[max(first - 1, 0)].particles))
+        some = steps[max(first - 1, 0)].particles
+        parts.append(_clustering(steps[first], some))
+        if options.class_limit < 0:
+            parts.append(24.0 * some * steps[first].voxels + working_bytes(options.threads, some, steps[first].voxels) + 2 * BLOCK_BYTES)
         if at_poses(options, n):
             parts.append(_clustering(steps[-1], n))
     return Memory(particles, max(parts) + n * _TABLE, scratch)

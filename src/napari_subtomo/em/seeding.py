@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
-from napari_subtomo.em.constraints import Region, composed
+from napari_subtomo.em.class_shell import Reach, class_shell, extended
+from napari_subtomo.em.constraints import composed
+from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.frames import searches_everywhere
 from napari_subtomo.em.lattice import lattice_map
-from napari_subtomo.em.maximisation import Maximiser
-from napari_subtomo.em.prepare import resample
-from napari_subtomo.em.start import Common, Inside, cluster, leave_one_out
+from napari_subtomo.em.start import Common, cluster, leave_one_out
 from napari_subtomo.em.state import State
 from napari_subtomo.em.temperature import uncertainty
-from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -36,55 +34,6 @@ def random_classes(n: int, classes: int, seed: int) -> npt.NDArray[np.bool_]:
     allowed = np.zeros((n, classes), bool)
     allowed[order, np.arange(n) % classes] = True
     return allowed
-
-
-@dataclass(frozen=True)
-class FixedPoses:
-    """Particles at the best poses of a state, those of the empty class left out, on the V lattice voxels that are compared.
-
-    Attributes
-    ----------
-    kept : ndarray, shape (m,)
-        Which of the n particles.
-    g, h : ndarray, shape (m, V)
-        Aligned data and weights.
-    noise : ndarray, shape (m, V)
-        σ² of each particle.
-    maximiser : Maximiser
-        With the mask found so far.
-    inside : Inside
-        Where classes may differ.
-    """
-
-    kept: npt.NDArray[np.intp]
-    g: npt.NDArray[np.complex64]
-    h: npt.NDArray[np.float32]
-    noise: npt.NDArray[np.float32]
-    maximiser: Maximiser
-    inside: Inside
-
-    @classmethod
-    def of(cls, setup: Setup, state: State, reporter: Reporter) -> FixedPoses:
-        """Resample them."""
-        o, lattice = setup.options, setup.lattice
-        kept = np.flatnonzero(state.labels <= o.classes)
-        voxels = lattice.prefix(state.last_shell)
-        g, h = _aligned(setup, state, kept, voxels, reporter)
-        if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
-            scale = state.scales[kept].astype(np.float32)[:, None]
-            g, h = g * scale, h * scale**2
-        maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
-        # noise outside would tell particles apart in far more ways than what is inside can
-        whole = Region(maximiser.region, lattice, voxels)
-        inside = Inside.of(g, h, whole if setup.focus is None else Region(setup.focus, lattice, voxels), whole, o.threads)
-        noise = state.noise.astype(np.float32)[setup.particles.noise[kept]][:, lattice.shell[:voxels]]
-        return cls(kept, g, h, noise, maximiser, inside)
-
-    def spread(self, gamma: FloatArray, n: int) -> FloatArray:
-        """Posteriors of these particles among all n; NaN for the others."""
-        every = np.full((n, gamma.shape[1]), np.nan)
-        every[self.kept] = gamma
-        return every
 
 
 def at_poses(options: ClassifyOptions, n: int) -> bool:
@@ -117,7 +66,7 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArr
     known = state.maps.shape[1] == o.classes and np.count_nonzero(state.labels <= o.classes) >= 2 * o.classes
     if not known or not judged_at_poses(setup, state):
         return None
-    fixed = FixedPoses.of(setup, state, reporter)
+    fixed = FixedPoses.of(setup, state, state.class_shell or state.last_shell, reporter)
     start = np.eye(o.classes)[state.labels[fixed.kept] - 1]
     temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
     g, h, noise, inside = fixed.g, fixed.h, fixed.noise, fixed.inside
@@ -145,12 +94,20 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
             "the classes begin as copies of one reference; check the reference, or use fewer classes."
         )
         return copied(state, o.classes), None
-    fixed = FixedPoses.of(setup, state, reporter)
+    fixed = FixedPoses.of(setup, state, state.last_shell, reporter)
     kept, g, h, maximiser, voxels = fixed.kept, fixed.g, fixed.h, fixed.maximiser, fixed.g.shape[1]
+    last, found = _class_shell(setup, state, fixed, reporter)
+    told = fixed.up_to(last)
     restarts = o.restarts if o.classes > 1 else 1
-    gamma, agreement = cluster(
-        g, h, lattice, fixed.noise, state.temperature, o.classes, o.regularisation, restarts, o.seed, o.threads, reporter, fixed.inside
-    )
+    given = (told.g, told.h, lattice, told.noise, state.temperature, o.classes, o.regularisation)
+    gamma, agreement = cluster(*given, restarts, o.seed, o.threads, reporter, told.inside)
+    if found is not None:
+        last, gamma = extended(fixed, gamma, last, state.last_shell, state.temperature, o.regularisation, o.threads)
+        reporter.message(
+            f"Classes are told apart up to {lattice.n * setup.pixel_size / last:.0f} Å; those of two halves of the particles agree with an "
+            f"adjusted Rand index of {found.index:.2f} up to {lattice.n * setup.pixel_size / found.shell:.0f} Å."
+        )
+    del told
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
     reporter.message(f"Leave-one-out clustering of {len(kept)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
     if agreement < 0.3 and o.restarts > 1 and o.classes > 1:
@@ -183,8 +140,19 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
         fractions = np.maximum(fractions, 1e-3)
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
-    begun = replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions)
+    begun = replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions, class_shell=last)
     return begun, fixed.spread(gamma, len(state.labels)) if judged_at_poses(setup, state) else None
+
+
+def _class_shell(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporter) -> tuple[int, Reach | None]:
+    """Shell up to which classes are told apart, as the options have it or halves of the particles; with what these said, if asked."""
+    o, finest = setup.options, state.last_shell
+    if o.classes == 1 or o.class_limit == 0:
+        return finest, None
+    if o.class_limit > 0:
+        return int(np.clip(setup.lattice.n * setup.pixel_size / o.class_limit + 0.5, 1, finest)), None
+    reach = class_shell(fixed, finest, o.classes, state.temperature, o.regularisation, o.seed, o.threads, reporter)
+    return reach.shell, reach
 
 
 def copied(state: State, classes: int) -> State:
@@ -196,24 +164,3 @@ def copied(state: State, classes: int) -> State:
     return replace(
         state, maps=np.repeat(state.maps, repeat, axis=1), map_noise=np.repeat(state.map_noise, repeat, axis=0), log_fractions=log_fractions
     )
-
-
-def _aligned(
-    setup: Setup, state: State, kept: npt.NDArray[np.intp], voxels: int, reporter: Reporter
-) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
-    """Data and weights of particles at their best poses, on the first voxels of the lattice."""
-    if not setup.options.align:
-        return setup.prepared.G[kept, :voxels], setup.prepared.H[kept, :voxels]
-    k = setup.lattice.k[:voxels]
-    g, h = np.empty((len(kept), voxels), np.complex64), np.empty((len(kept), voxels), np.float32)
-    grid = PaddedGrid(setup.lattice.n).up_to(int(setup.lattice.shell[voxels - 1]))
-    reporter.stage("Resample at best poses", len(kept), "particles")
-
-    def one(row: int) -> None:
-        i = int(kept[row])
-        g[row], _, h[row] = resample(setup.load(i), grid, k, state.orientations[i], state.offsets[i])
-
-    with ThreadPoolExecutor(setup.options.threads) as pool:
-        for _ in pool.map(one, range(len(kept))):
-            reporter.advance()
-    return g, h

@@ -21,6 +21,7 @@ OUTLIER = 0.5  # power of a class's difference from what is common, in units of 
 LEAST_SHARE = 0.02  # of the particles: a class with fewer has died
 HOT, HOT_ROUNDS = 2.0, 20  # a start begins at so many times the temperature, for so many rounds
 ROUNDS = 60  # most rounds at the temperature of the data
+LEAST_WEIGHT = 1e-3  # of a voxel in units of its shell's mean, where a spectrum is made
 CACHE_BYTES = 2**21  # what is worked on at once
 
 
@@ -117,7 +118,10 @@ class Common:
             T.
         """
         total = [sum(weight * each[i] for weight, each in zip(weights, sums, strict=True)) for i in (0, 1)]
-        raw = total[0] / (total[1] + 1e-9)
+        shell = lattice.shell[: len(total[1])]
+        there = np.bincount(shell, total[1]) / np.maximum(np.bincount(shell), 1)
+        # what hardly any particle saw would have any power
+        raw = total[0] / np.maximum(total[1], LEAST_WEIGHT * there[shell] + 1e-9)
         strength = total[1] + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, len(raw)), 1e-30))
         mean = total[0] / strength
         expected = DELTA * regularisation * np.maximum(shell_power(mean, lattice, len(raw)), 1e-30)
@@ -250,19 +254,40 @@ def leave_one_out(
                 own = gamma[some, c, None]
                 # with N, D the sums without the particle: Σ 2 Re[G N*]/D − H |N|²/D²
                 without_x, without_y = numerator.real - own * own_x - shared_x, numerator.imag - own * own_y - shared_y
-                inverse = 1 / np.maximum(denominator - own * w, 1e-20)
+                # ρ is what the sums hold without any particle; rounding may leave less of a class of one
+                inverse = 1 / np.maximum(denominator - own * w, np.maximum(common.rho, 1e-20))
                 values = 2 * (x * without_x + y * without_y) - w * inverse * (without_x**2 + without_y**2)
-                log[some, c] = np.einsum("nv,nv->n", inverse * values, whitening[some])
+                log[some, c] = np.multiply(inverse * values, whitening[some], out=values).sum(1)  # summed by pairs, which loses few digits
 
         deque(ordered_map(compare, blocks, threads), maxlen=0)
         log = log / heat + np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
         new = np.exp(log - np.logaddexp.reduce(log, axis=1, keepdims=True))
         change = np.abs(new - gamma).max()
         gamma = new.astype(np.float32)
-        if change < 1e-3:
+        if change < 1e-4:
             break
     result: FloatArray = gamma.astype(np.float64)
     return result
+
+
+def annealed(
+    g: npt.NDArray[np.complex64],
+    h: npt.NDArray[np.float32],
+    lattice: Lattice,
+    noise: FloatArray | npt.NDArray[np.float32],
+    temperature: float,
+    start: FloatArray,
+    regularisation: float,
+    rounds: int,
+    inside: Inside | None,
+) -> FloatArray:
+    """`leave_one_out` that begins hot, which is deterministic annealing (Rose 1998) in one step.
+
+    At the temperature of the data, random halves of one species are certain of themselves and stay as they are. Arguments and result are
+    those of `leave_one_out`, on one thread; `rounds` are those at the temperature of the data.
+    """
+    loose = leave_one_out(g, h, lattice, noise, temperature, start, regularisation, HOT_ROUNDS, inside, heat=HOT)
+    return leave_one_out(g, h, lattice, noise, temperature, loose, regularisation, rounds, inside)
 
 
 def _alive(gamma: FloatArray, least: float) -> int:
@@ -301,8 +326,6 @@ def cluster(
 ) -> tuple[FloatArray, float]:
     """Leave-one-out clustering from several random starts; the partition that agrees most with the others is taken.
 
-    A start begins hot, which is deterministic annealing (Rose 1998) in one step: at the temperature of the data, random halves of one
-    species are certain of themselves and stay as they are.
     Likelihood does not choose: in 3 of 7 runs of the study the likeliest start was wrong while most others were right. Partitions
     in which classes have died, with less than 2 % of the particles, are taken only if there is no other.
 
@@ -317,17 +340,16 @@ def cluster(
     least = max(2.0, LEAST_SHARE * n)
     reporter.stage("Leave-one-out clustering", restarts, "starts")
 
-    def annealed(start: FloatArray) -> FloatArray:
-        loose = leave_one_out(g, h, lattice, noise, temperature, start, regularisation, HOT_ROUNDS, inside, heat=HOT)
-        return leave_one_out(g, h, lattice, noise, temperature, loose, regularisation, inside=inside)
+    def settled(start: FloatArray) -> FloatArray:
+        return annealed(g, h, lattice, noise, temperature, start, regularisation, ROUNDS, inside)
 
     def of_start(restart: int) -> FloatArray:
         rng = np.random.default_rng([seed, 5, restart])
-        result = annealed(np.eye(classes)[rng.permutation(np.arange(n) % classes)])
+        result = settled(np.eye(classes)[rng.permutation(np.arange(n) % classes)])
         for _ in range(classes):
             if (halved := _without_dead(result, least, rng)) is None:
                 break
-            again = annealed(halved)
+            again = settled(halved)
             if _alive(again, least) <= _alive(result, least):
                 break
             result = again

@@ -61,6 +61,8 @@ class State:
         significant poses. Else of length 0.
     solvent : ndarray, shape (box, box, box), float32
         Mask around the particle that was found in the references and masks them; of size 0 without one.
+    class_shell : int
+        Last shell by which classes are told apart at fixed poses; 0 where it is not known: all that are compared.
     """
 
     iteration: int
@@ -86,6 +88,7 @@ class State:
     frame_step: float = 0.0
     figures: FloatArray = field(default_factory=lambda: np.zeros((0, 4)))
     solvent: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    class_shell: int = 0
 
 
 def write_state(path: Path, state: State) -> None:

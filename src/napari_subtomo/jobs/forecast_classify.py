@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from napari_subtomo.em.class_shell import MOST, SPLITS, tried
+from napari_subtomo.em.class_shell import ROUNDS as HALVES_ROUNDS
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
 from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses
@@ -37,9 +41,14 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         clustering = some * _resample(box, last.voxels, rates, 2) / threads
         for i, step in enumerate(steps[first + 1 :], first + 1):
             if at_poses(options, n) and step.particles == n:
-                each_takes[i] += n * _judged(step, box, options, rates) / threads
+                each_takes[i] += n * _judged(step, box, pixel, options, rates) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
-        clustering += options.restarts * options.classes * some * last.voxels * (HOT_ROUNDS + ROUNDS) * _COMPARED / starts
+        told = _told_by(last, box, pixel, options)
+        clustering += options.restarts * options.classes * some * told * (HOT_ROUNDS + ROUNDS) * _COMPARED / starts
+        if options.class_limit < 0:
+            halves = sum(half_sphere(shell + 0.5) for shell in tried(_shell(last)))
+            halves *= SPLITS * min(some, MOST) * options.classes * (HOT_ROUNDS + HALVES_ROUNDS) * _COMPARED
+            clustering += halves / shared_by(options.threads, facts.cores, SPLITS)
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -63,10 +72,24 @@ def _resample(box: int, voxels: float, rates: Rates, volumes: int) -> float:
     return transforms + voxels * (rates.points + volumes * rates.values) + 2e-3
 
 
-def _judged(step: Iteration, box: int, options: ClassifyOptions, rates: Rates) -> float:
+def _shell(step: Iteration) -> int:
+    """Last shell of the comparison."""
+    return round(float(np.cbrt(step.voxels / half_sphere(1.0))) - 0.5)
+
+
+def _told_by(step: Iteration, box: int, pixel: float, options: ClassifyOptions) -> float:
+    """Voxels that tell classes apart; where halves of the particles are to say, about half of the shells that are compared."""
+    if options.class_limit == 0:
+        return step.voxels
+    shell = box * pixel / options.class_limit if options.class_limit > 0 else _shell(step) / 2
+    return min(step.voxels, half_sphere(shell + 0.5))
+
+
+def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, rates: Rates) -> float:
     """Seconds for the class of a particle at its best pose."""
-    turned = _resample(box, step.voxels, rates, 2) if options.align else 0.0
-    return turned + options.classes * step.voxels * WARM_ROUNDS * _COMPARED
+    voxels = _told_by(step, box, pixel, options)
+    turned = _resample(box, voxels, rates, 2) if options.align else 0.0
+    return turned + options.classes * voxels * WARM_ROUNDS * _COMPARED
 
 
 def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:

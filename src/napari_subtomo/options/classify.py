@@ -277,6 +277,14 @@ class ClassifyOptions(EMOptions):
         group="Advanced",
         ge=0,
     )
+    class_limit: float = option(
+        -1.0,
+        "Finest resolution by which classes are told apart at fixed poses, 0 for all that is compared; -1: automatic, where halves of the "
+        "particles agree best about them.",
+        title="Limit resolution of classes to",
+        unit="Å",
+        group="Advanced",
+    )
     assignment: Literal["soft", "best-pose", "best"] = option(
         "soft",
         "Poses of a particle that enter the maps: all by their probability, the best of each class, or the best class and pose alone; "

@@ -1,0 +1,119 @@
+"""Particles at their best poses so far, for what is done at fixed poses."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.constraints import Region
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.maximisation import Maximiser
+from napari_subtomo.em.prepare import resample
+from napari_subtomo.em.start import Inside
+from napari_subtomo.em.state import State
+from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.progress import Reporter
+
+if TYPE_CHECKING:
+    from napari_subtomo.em.engine import Setup
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FixedPoses:
+    """Particles at the best poses of a state, those of the empty class left out, on the V lattice voxels that are compared.
+
+    Attributes
+    ----------
+    kept : ndarray, shape (m,)
+        Which of the n particles.
+    g, h : ndarray, shape (m, V)
+        Aligned data and weights.
+    noise : ndarray, shape (m, V)
+        σ² of each particle.
+    lattice : Lattice
+    maximiser : Maximiser
+        With the mask found so far.
+    inside : Inside
+        Where classes may differ.
+    focus : ndarray, shape (box, box, box), optional
+        Mask of differences, where it is another than that of the average.
+    """
+
+    kept: npt.NDArray[np.intp]
+    g: npt.NDArray[np.complex64]
+    h: npt.NDArray[np.float32]
+    noise: npt.NDArray[np.float32]
+    lattice: Lattice
+    maximiser: Maximiser
+    inside: Inside
+    focus: npt.NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, setup: Setup, state: State, last_shell: int, reporter: Reporter) -> FixedPoses:
+        """Resample them up to a shell."""
+        o, lattice = setup.options, setup.lattice
+        kept = np.flatnonzero(state.labels <= o.classes)
+        voxels = lattice.prefix(last_shell)
+        g, h = _aligned(setup, state, kept, voxels, reporter)
+        if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
+            scale = state.scales[kept].astype(np.float32)[:, None]
+            g, h = g * scale, h * scale**2
+        maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
+        noise = state.noise.astype(np.float32)[setup.particles.noise[kept]][:, lattice.shell[:voxels]]
+        return cls(kept, g, h, noise, lattice, maximiser, _inside(g, h, lattice, maximiser, setup.focus, o.threads), setup.focus)
+
+    def up_to(self, last_shell: int, rows: npt.NDArray[np.intp] | None = None, threads: int = 1) -> FixedPoses:
+        """What there is up to a shell, of all particles (views of the same arrays) or of some of them (copies)."""
+        voxels = min(self.lattice.prefix(last_shell), self.g.shape[1])
+        if voxels == self.g.shape[1] and rows is None:
+            return self
+        some: Any = slice(None) if rows is None else rows
+        g, h, noise = (values[:, :voxels][some] for values in (self.g, self.h, self.noise))
+        inside = _inside(g, h, self.lattice, self.maximiser, self.focus, threads)
+        return replace(self, kept=self.kept[some], g=g, h=h, noise=noise, inside=inside)
+
+    def spread(self, gamma: FloatArray, n: int) -> FloatArray:
+        """Posteriors of these particles among all n; NaN for the others."""
+        every = np.full((n, gamma.shape[1]), np.nan)
+        every[self.kept] = gamma
+        return every
+
+
+def _inside(
+    g: npt.NDArray[np.complex64],
+    h: npt.NDArray[np.float32],
+    lattice: Lattice,
+    maximiser: Maximiser,
+    focus: npt.NDArray[np.float32] | None,
+    threads: int,
+) -> Inside:
+    """Masked: noise outside would tell particles apart in far more ways than what is inside can."""
+    whole = Region(maximiser.region, lattice, g.shape[1])
+    return Inside.of(g, h, whole if focus is None else Region(focus, lattice, g.shape[1]), whole, threads)
+
+
+def _aligned(
+    setup: Setup, state: State, kept: npt.NDArray[np.intp], voxels: int, reporter: Reporter
+) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
+    """Data and weights of particles at their best poses, on the first voxels of the lattice."""
+    if not setup.options.align:
+        return setup.prepared.G[kept, :voxels], setup.prepared.H[kept, :voxels]
+    k = setup.lattice.k[:voxels]
+    g, h = np.empty((len(kept), voxels), np.complex64), np.empty((len(kept), voxels), np.float32)
+    grid = PaddedGrid(setup.lattice.n).up_to(int(setup.lattice.shell[voxels - 1]))
+    reporter.stage("Resample at best poses", len(kept), "particles")
+
+    def one(row: int) -> None:
+        i = int(kept[row])
+        g[row], _, h[row] = resample(setup.load(i), grid, k, state.orientations[i], state.offsets[i])
+
+    with ThreadPoolExecutor(setup.options.threads) as pool:
+        for _ in pool.map(one, range(len(kept))):
+            reporter.advance()
+    return g, h

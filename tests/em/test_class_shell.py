@@ -1,0 +1,214 @@
+"""How far in resolution classes are told apart: shells in which species differ are taken, those that hold noise alone are not."""
+
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import em_world as world
+
+from napari_subtomo.em.class_shell import (
+    MOST,
+    Reach,
+    class_shell,
+    extended,
+    finest,
+    labels_by,
+    shared_information,
+    tried,
+    witness,
+)
+from napari_subtomo.em.constraints import Region
+from napari_subtomo.em.engine import initial_state, one_iteration
+from napari_subtomo.em.fixed_poses import FixedPoses
+from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.seeding import classes_at_poses
+from napari_subtomo.em.start import Inside, cluster, rand_index
+from napari_subtomo.progress import Silent
+
+N = 24
+WHOLE = np.ones((N, N, N), np.float32)
+
+
+def particles(counts=(40, 40), differ=5, last=11, noise=3.0, seed=1, power=0.25):
+    """Species that differ up to a shell, at fixed poses, with noise up to another; and which is which."""
+    rng = np.random.default_rng(seed)
+    lattice = Lattice.of(N, last)
+    voxels = len(lattice)
+
+    def transform(size):
+        return (rng.normal(size=voxels) + 1j * rng.normal(size=voxels)) * np.sqrt(size / 2)
+
+    base = transform(1.0)
+    kinds = [base + transform(power) * (lattice.shell <= differ) for _ in counts]
+    which = np.repeat(np.arange(len(counts)), counts)
+    g = np.stack([kinds[k] + noise * transform(1.0) for k in which]).astype(np.complex64)
+    h, variance = np.ones(g.shape, np.float32), np.full(g.shape, noise**2, np.float32)
+    whole = Region(WHOLE, lattice, voxels)
+    inside = Inside.of(g, h, whole, whole, 1)
+    return FixedPoses(np.arange(len(g)), g, h, variance, lattice, SimpleNamespace(region=WHOLE), inside), which
+
+
+def labels_of(fixed, classes=2, starts=4):
+    given = (fixed.g, fixed.h, fixed.lattice, fixed.noise, 1.0, classes, 1.0, starts)
+    return cluster(*given, 1, 1, Silent(), fixed.inside)
+
+
+def reach(fixed, classes=2, **changed):
+    last = int(fixed.lattice.shell[-1])
+    given = {"temperature": 1.0, "regularisation": 1.0, "seed": 1, "threads": 1, "reporter": Silent()} | changed
+    return class_shell(fixed, last, classes, **given)
+
+
+@pytest.mark.parametrize("last", [2, 4, 5, 13, 40])
+def test_shells_are_tried_from_coarse_to_all(last):
+    shells = tried(last)
+    assert shells[-1] == last and shells == sorted(set(shells)) and (last < 5 or shells[0] == 4)
+    assert all(b / a < 1.4 for a, b in pairwise(shells))
+
+
+def test_information_is_that_of_the_classes_and_none_by_chance():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], (50, 30, 20))
+    entropy = -sum(p * np.log(p) for p in (0.5, 0.3, 0.2))
+    assert shared_information(labels, 2 - labels) == pytest.approx(entropy - 4 / 200)
+    chance = [shared_information(labels, rng.permutation(labels)) for _ in range(2000)]
+    assert abs(np.mean(chance)) < 0.003
+    assert shared_information(labels, np.zeros(100, int)) == 0
+
+
+def test_the_best_shell_is_taken_or_a_finer_one_that_is_no_worse():
+    spread = np.array([-1, 1, -1, 1]) * 0.02
+    best = np.full(4, 0.5)
+    assert finest(np.array([best - 0.1, best, best - 0.1])) == 1
+    assert finest(np.array([best, best - 0.005 + spread, best - 0.1, best])) == 1  # and none beyond a gap
+    assert finest(np.array([best, best, best])) == 2
+    assert finest(np.array([best, best - 0.005])) == 0  # always a little worse
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_classes_are_found_by_the_shells_in_which_they_differ(seed):
+    """All shells have noise partitions that hold themselves up; with the shells that halves agree on, species are found."""
+    fixed, which = particles(seed=seed)
+    by_all, _ = labels_of(fixed)
+    found = reach(fixed)
+    by_some, agreement = labels_of(fixed.up_to(found.shell))
+    assert found.shell in (4, 5, 6)
+    assert rand_index(which, by_all.argmax(1)) < 0.5 < 0.8 < rand_index(which, by_some.argmax(1))
+    assert found.index > 0.3 and agreement > 0.95
+
+
+def test_halves_do_not_agree_on_noise():
+    one, _ = particles(counts=(80,))
+    two, _ = particles()
+    assert reach(one).index < 0.1 < reach(two).index
+    assert reach(one).information < 0.3 * reach(two).information
+
+
+def test_clear_differences_are_told_by_all_shells():
+    fixed, which = particles(differ=11, noise=2.0)
+    found = reach(fixed)
+    assert found.shell == 11 and found.index == 1
+    assert rand_index(which, labels_of(fixed.up_to(found.shell))[0].argmax(1)) == 1
+
+
+def test_a_half_is_labelled_by_the_other_only():
+    """Labels by maps of others do not change with the particles' own classes, and follow those of the others."""
+    fixed, which = particles(noise=2.0)
+    one, other = (fixed.up_to(5, np.arange(start, 80, 2)) for start in (0, 1))
+    known = np.eye(2)[which[1::2]]
+    assert (labels_by(one, other, known, 1.0, 1.0) == which[::2]).all()
+    assert (labels_by(one, other, known[:, ::-1], 1.0, 1.0) == 1 - which[::2]).all()
+
+
+def test_any_number_of_threads_and_any_grey_scale_give_the_same():
+    fixed, _ = particles()
+    found = reach(fixed)
+    assert reach(fixed, threads=3) == found
+    g, variance = fixed.g * np.float32(4), fixed.noise * np.float32(16)
+    inside = Inside.of(g, fixed.h, fixed.inside.differences, fixed.inside.whole, 1)
+    assert reach(replace(fixed, g=g, noise=variance, inside=inside)) == found
+
+
+def test_large_sets_are_asked_in_part(monkeypatch):
+    fixed, _ = particles()
+    monkeypatch.setattr("napari_subtomo.em.class_shell.MOST", 40)
+    sizes = []
+    up_to = FixedPoses.up_to
+    monkeypatch.setattr(FixedPoses, "up_to", lambda self, last, rows=None, threads=1: sizes.append(len(rows)) or up_to(self, last, rows))
+    assert isinstance(reach(fixed), Reach) and set(sizes) == {20} and MOST > 1000
+
+
+def test_shells_that_speak_for_the_classes_are_added():
+    fixed, which = particles(differ=8)
+    gamma = np.eye(2)[which]
+    assert witness(fixed.up_to(6), gamma, 4, 1.0, 1.0) > 3
+    assert witness(fixed.up_to(11), gamma, 9, 1.0, 1.0) < 3
+    shell, after = extended(fixed, labels_of(fixed.up_to(4))[0], 4, 11, 1.0, 1.0, 1)
+    assert shell in (6, 8)
+    assert rand_index(which, after.argmax(1)) >= rand_index(which, labels_of(fixed.up_to(4))[0].argmax(1))
+
+
+def test_noise_does_not_speak_for_classes():
+    """Classes of noise in the shells before, and no share of a particle in what it is compared with."""
+    for seed in range(1, 7):
+        one, _ = particles(counts=(60,), seed=seed, last=8)
+        gamma, _ = labels_of(one.up_to(5), starts=1)
+        assert witness(one, gamma, 5, 1.0, 1.0) < 3
+
+
+def test_a_single_class_has_no_witness():
+    fixed, _ = particles()
+    assert witness(fixed, np.eye(2)[np.zeros(80, int)], 5, 1.0, 1.0) == -np.inf
+
+
+# --- in a classification ------------------------------------------------------------------------------------------------------
+
+OPTIONS = {
+    "classes": 2,
+    "iterations": 4,
+    "consensus_iterations": 2,
+    "angular_step": 7.5,
+    "local_range": 12.0,
+    "offset_range": 1.0,
+    "fixed_sampling": True,
+    "restarts": 2,
+    "absolute_greyscale": False,
+}
+
+
+class Said(Silent):
+    def __init__(self):
+        self.messages = []
+
+    def message(self, text):
+        self.messages.append(text)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return world.simulate(n=16, count=30, snr=1.0, species=2, empty=8, error=6.0, seed=7, domain=2.0)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0.0, None), (40.0, 4), (-1.0, "found")])
+def test_the_limit_is_that_of_the_options_or_found_and_kept(sample, monkeypatch, limit, expected):
+    setup = world.setup(sample, **OPTIONS, class_limit=limit)
+    state, said = initial_state(setup), Said()
+    while state.iteration < 3:
+        before = state
+        state, _ = one_iteration(setup, state, said)
+    finest_shell = before.last_shell
+    lines = [line for line in said.messages if line.startswith("Classes are told apart up to")]
+    assert len(lines) == (expected == "found")
+    if expected == "found":
+        assert 1 <= state.class_shell <= finest_shell and "two halves of the particles agree" in lines[0]
+    else:
+        extent = setup.lattice.n * setup.pixel_size
+        assert state.class_shell == (finest_shell if expected is None else min(round(extent / limit), finest_shell))
+    shells = []
+    of = FixedPoses.of.__func__
+    monkeypatch.setattr(FixedPoses, "of", classmethod(lambda cls, s, t, last, r: shells.append(last) or of(cls, s, t, last, r)))
+    assert classes_at_poses(setup, state, Silent()) is not None
+    assert classes_at_poses(setup, replace(state, class_shell=0), Silent()) is not None
+    assert shells == [state.class_shell, state.last_shell]
