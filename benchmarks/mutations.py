@@ -59,6 +59,7 @@ OUTSIDE = ("tests/em/test_external.py::test_a_program_that_divides_makes_our_own
 OUTSIDE_FIXED = ("tests/em/test_external.py::test_particles_that_stay_in_one_orientation_lose_no_envelope",)
 LEAVE_OUT = ("tests/em/test_leave_out.py",)
 SOLVENT = ("tests/em/test_solvent.py",)
+CLASS_SHELL = ("tests/em/test_class_shell.py",)
 AT_POSES = ("tests/em/test_classes_at_poses.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
@@ -128,6 +129,20 @@ MUTATIONS = (
         "(k[None] @ xp.asarray(rotations, dtype=xp.float32))",
         "(k[None] @ xp.asarray(rotations, dtype=xp.float32).swapaxes(1, 2))",
         BRUTE_FORCE,
+    ),
+    Mutation(
+        "halves labelled by their own classes",
+        "em/class_shell.py",
+        "((parts[1], own[1]), (parts[0], own[0]))",
+        "((parts[0], own[0]), (parts[1], own[1]))",
+        CLASS_SHELL,
+    ),
+    Mutation(
+        "own share left in what speaks for classes",
+        "em/class_shell.py",
+        "(numerator - share * part.inside.g[i])",
+        "numerator",
+        CLASS_SHELL,
     ),
     Mutation("sign of the CTF", "numerics/ctf.py", "return np.sin(", "return -np.sin(", CTF),
     Mutation("sign of the defocus", "numerics/ctf.py", "np.pi * wavelength * (", "-np.pi * wavelength * (", CTF),

@@ -1,10 +1,12 @@
-"""How often a start of the leave-one-out clustering finds the species, by how hot it begins.
+"""How often a start of the leave-one-out clustering finds the species: by how hot it begins, and by the shells that it goes by.
 
-    python benchmarks/starts.py                                       # the samples of docs/decisions/hot-starts.md, which are for tuning
-    python benchmarks/starts.py --samples junk-50:6 --heats 1 1.7 2   # cells of grid.py and seeds; 1 is the temperature of the data
+    python benchmarks/starts.py                          # samples for tuning, as in docs/decisions/resolution-of-classes.md
+    python benchmarks/starts.py --samples junk-50:6      # cells of grid.py and seeds
 
-Each sample of `grid.py` is classified up to where classes begin; then eight starts for each heat, from the same random partitions, are
-compared with the truth. Results go to benchmarks/starts.json after every sample; what is there of the same code is not done again.
+Each sample of `grid.py` is classified up to where classes begin; then eight starts from the same random partitions are compared with the
+truth, three ways: at the temperature of the data by all shells (cold), hot at first by all shells (hot), and hot at first by the shells
+that halves of the particles agree on (limited). Results go to benchmarks/starts.json after every sample; what is there of the same code
+is not done again.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from peer_runs import PARTICLES, REFERENCE
 from threadpoolctl import threadpool_limits
 
 from napari_subtomo.em import start as begin
+from napari_subtomo.em.class_shell import class_shell
 from napari_subtomo.em.engine import Setup, initial_state, one_iteration
+from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.inputs import set_up
-from napari_subtomo.em.seeding import FixedPoses
 from napari_subtomo.io.particles import read_particles
 from napari_subtomo.io.project import Project
 from napari_subtomo.jobs.truth import read_truth
@@ -34,9 +37,10 @@ from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Silent
 
 JSON = Path(__file__).with_suffix(".json")
-SEEDS = {"junk-50": range(1, 6), "sizes-80": range(1, 7), "centre": range(1, 3), "snr-0.01": range(1, 3)}
+SEEDS = {"junk-50": range(1, 4), "sizes-80": range(1, 4), "domain-5": range(1, 4), "snr-0.01": range(1, 3), "centre": range(1, 2)}
 SAMPLES = [f"{cell}:{seed}" for cell, seeds in SEEDS.items() for seed in seeds]
 STARTS = 8
+WAYS = {"cold": (1.0, False), "hot": (begin.HOT, False), "limited": (begin.HOT, True)}  # heat, whether halves say by which shells
 FOUND = 0.5  # index from which on the species count as found
 #: the command of grid.py as options
 WAY: dict[str, Any] = {
@@ -58,32 +62,30 @@ def main(words: list[str] | None = None) -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", nargs="+", default=SAMPLES, metavar="CELL:SEED", help="of grid.py")
-    parser.add_argument("--heats", nargs="+", type=float, default=[1.0, begin.HOT], help="temperatures that starts begin at")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "napari-subtomo-benchmarks/grid", help="for samples")
     parser.add_argument("--json", type=Path, default=JSON, help="where results go")
     options = parser.parse_args(words)
     code, data = fingerprint(), json.loads(options.json.read_text()) if options.json.is_file() else {}
     for sample in options.samples:
-        heats = [heat for heat in options.heats if data.get(sample, {}).get(f"{heat:g}", {}).get("code") != code]
-        if heats:
-            data[sample] = data.get(sample, {}) | measure(sample, heats, options.work.absolute(), code)
+        if data.get(sample, {}).get("code") != code:
+            data[sample] = measure(sample, options.work.absolute(), code)
             write(options.json, json.dumps(data, indent=1) + "\n")
-        print(f"{sample:12}" + "; ".join(line(heat, data[sample][f"{heat:g}"]) for heat in options.heats), flush=True)
-    for heat in options.heats:
-        runs = [data[sample][f"{heat:g}"] for sample in options.samples]
+        print(f"{sample:12}" + "; ".join(line(way, data[sample][way]) for way in WAYS), flush=True)
+    for way in WAYS:
+        runs = [data[sample][way] for sample in options.samples]
         found = sum(index > FOUND for run in runs for index in run["index"])
-        print(f"heat {heat:g}: {found} of {STARTS * len(runs)} starts, {sum(run['chosen'] > FOUND for run in runs)} of {len(runs)} chosen")
+        print(f"{way}: {found} of {STARTS * len(runs)} starts, {sum(run['chosen'] > FOUND for run in runs)} of {len(runs)} chosen")
     return 0
 
 
-def line(heat: float, run: dict[str, Any]) -> str:
-    """One heat on the screen."""
+def line(way: str, run: dict[str, Any]) -> str:
+    """One way on the screen."""
     found = sum(index > FOUND for index in run["index"])
-    return f"heat {heat:g}: {found} of {STARTS} starts, chosen {run['chosen']:.2f}, agreement {run['agreement']:.2f}"
+    return f"{way}, {run['angstrom']} Å: {found} of {STARTS} starts, chosen {run['chosen']:.2f}, agreement {run['agreement']:.2f}"
 
 
-def measure(sample: str, heats: list[float], work: Path, code: str) -> dict[str, Any]:
-    """Index between the species of each start, of the partition that is chosen among them, and how far starts agree; by heat."""
+def measure(sample: str, work: Path, code: str) -> dict[str, Any]:
+    """Index between the species of each start, of the partition that is chosen among them, and how far starts agree; by way."""
     name, seed = sample.split(":")
     cell, project = CELLS[name], work / name / f"seed{seed}"
     if cell.classify != LOCAL:
@@ -95,18 +97,21 @@ def measure(sample: str, heats: list[float], work: Path, code: str) -> dict[str,
     state = initial_state(setup)
     while state.iteration < options.consensus_iterations:
         state, _ = one_iteration(setup, state, Silent())
-    fixed = FixedPoses.of(setup, state, Silent())
+    fixed = FixedPoses.of(setup, state, state.last_shell, Silent())
     species = read_truth(project / "truth.star").of(particles).species[setup.order][fixed.kept]
-    result: dict[str, Any] = {}
-    for heat in heats:
+    given = (state.last_shell, options.classes, state.temperature, options.regularisation, options.seed, options.threads, Silent())
+    shells = {False: state.last_shell, True: class_shell(fixed, *given).shell}
+    result: dict[str, Any] = {"code": code}
+    for way, (heat, limited) in WAYS.items():
         begin.HOT = heat
-        alone = [clustered(setup, state.temperature, fixed, 1, seed)[0] for seed in range(1, STARTS + 1)]
-        chosen, agreement = clustered(setup, state.temperature, fixed, STARTS, options.seed)
-        result[f"{heat:g}"] = {
+        part = fixed.up_to(shells[limited])
+        alone = [clustered(setup, state.temperature, part, 1, seed)[0] for seed in range(1, STARTS + 1)]
+        chosen, agreement = clustered(setup, state.temperature, part, STARTS, options.seed)
+        result[way] = {
+            "angstrom": round(setup.lattice.n * setup.pixel_size / shells[limited]),
             "index": [index_of(labels, species) for labels in alone],
             "chosen": index_of(chosen, species),
             "agreement": round(agreement, 3),
-            "code": code,
         }
     return result
 
