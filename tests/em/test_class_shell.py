@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import em_world as world
 
+from napari_subtomo.em import seeding
 from napari_subtomo.em.class_shell import (
     MOST,
     Reach,
@@ -100,8 +101,8 @@ def test_classes_are_found_by_the_shells_in_which_they_differ(seed):
 
 
 def test_halves_do_not_agree_on_noise():
-    one, _ = particles(counts=(80,))
-    two, _ = particles()
+    one, _ = particles(counts=(80,), last=6)
+    two, _ = particles(last=6)
     assert reach(one).index < 0.1 < reach(two).index
     assert reach(one).information < 0.3 * reach(two).information
 
@@ -123,7 +124,7 @@ def test_a_half_is_labelled_by_the_other_only():
 
 
 def test_any_number_of_threads_and_any_grey_scale_give_the_same():
-    fixed, _ = particles()
+    fixed, _ = particles(last=5)
     found = reach(fixed)
     assert reach(fixed, threads=3) == found
     g, variance = fixed.g * np.float32(4), fixed.noise * np.float32(16)
@@ -132,7 +133,7 @@ def test_any_number_of_threads_and_any_grey_scale_give_the_same():
 
 
 def test_large_sets_are_asked_in_part(monkeypatch):
-    fixed, _ = particles()
+    fixed, _ = particles(last=5)
     monkeypatch.setattr("napari_subtomo.em.class_shell.MOST", 40)
     sizes = []
     up_to = FixedPoses.up_to
@@ -189,6 +190,26 @@ class Said(Silent):
 @pytest.fixture(scope="module")
 def sample():
     return world.simulate(n=16, count=30, snr=1.0, species=2, empty=8, error=6.0, seed=7, domain=2.0)
+
+
+def test_all_shells_are_taken_where_halves_leave_a_class_empty(sample, monkeypatch):
+    setup = world.setup(sample, **OPTIONS)
+    state, said = initial_state(setup), Said()
+    while state.iteration < 2:
+        state, _ = one_iteration(setup, state, said)
+    monkeypatch.setattr(seeding, "class_shell", lambda *_: Reach(4, 0.5, 0.9))
+    clustered, shells = seeding.cluster, []
+
+    def with_a_dead_class(g, h, lattice, *rest):
+        shells.append(int(lattice.shell[g.shape[1] - 1]))
+        gamma, agreement = clustered(g, h, lattice, *rest)
+        return (gamma if shells[-1] > 4 else np.eye(2)[np.zeros(len(g), int)]), agreement
+
+    monkeypatch.setattr(seeding, "cluster", with_a_dead_class)
+    assert state.last_shell > 4
+    begun, _ = seeding.clustered_references(setup, state, said)
+    assert begun.class_shell == state.last_shell and shells == [4, state.last_shell]
+    assert any("with an adjusted Rand index of 0.90 up to" in line and line.endswith("but not about 2 classes.") for line in said.messages)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, None), (40.0, 4), (-1.0, "found")])

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
-from napari_subtomo.em.class_shell import Reach, class_shell, extended
+from napari_subtomo.em.class_shell import class_shell, extended
 from napari_subtomo.em.constraints import composed
 from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.frames import searches_everywhere
 from napari_subtomo.em.lattice import lattice_map
-from napari_subtomo.em.start import Common, cluster, leave_one_out
+from napari_subtomo.em.start import Common, alive, cluster, leave_one_out
 from napari_subtomo.em.state import State
 from napari_subtomo.em.temperature import uncertainty
 from napari_subtomo.options.classify import ClassifyOptions
@@ -96,18 +96,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
         return copied(state, o.classes), None
     fixed = FixedPoses.of(setup, state, state.last_shell, reporter)
     kept, g, h, maximiser, voxels = fixed.kept, fixed.g, fixed.h, fixed.maximiser, fixed.g.shape[1]
-    last, found = _class_shell(setup, state, fixed, reporter)
-    told = fixed.up_to(last)
-    restarts = o.restarts if o.classes > 1 else 1
-    given = (told.g, told.h, lattice, told.noise, state.temperature, o.classes, o.regularisation)
-    gamma, agreement = cluster(*given, restarts, o.seed, o.threads, reporter, told.inside)
-    if found is not None:
-        last, gamma = extended(fixed, gamma, last, state.last_shell, state.temperature, o.regularisation, o.threads)
-        reporter.message(
-            f"Classes are told apart up to {lattice.n * setup.pixel_size / last:.0f} Å; those of two halves of the particles agree with an "
-            f"adjusted Rand index of {found.index:.2f} up to {lattice.n * setup.pixel_size / found.shell:.0f} Å."
-        )
-    del told
+    last, gamma, agreement = _told_apart(setup, state, fixed, reporter)
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
     reporter.message(f"Leave-one-out clustering of {len(kept)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
     if agreement < 0.3 and o.restarts > 1 and o.classes > 1:
@@ -144,15 +133,31 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
     return begun, fixed.spread(gamma, len(state.labels)) if judged_at_poses(setup, state) else None
 
 
-def _class_shell(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporter) -> tuple[int, Reach | None]:
-    """Shell up to which classes are told apart, as the options have it or halves of the particles; with what these said, if asked."""
-    o, finest = setup.options, state.last_shell
-    if o.classes == 1 or o.class_limit == 0:
-        return finest, None
-    if o.class_limit > 0:
-        return int(np.clip(setup.lattice.n * setup.pixel_size / o.class_limit + 0.5, 1, finest)), None
+def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporter) -> tuple[int, FloatArray, float]:
+    """The shell up to which classes are told apart, their posteriors, and the agreement between starts.
+
+    Where a class would be empty by the shells that halves agree on, all are taken: a later iteration may bring particles such as beads,
+    and with no class to set apart they would spoil one that holds a species.
+    """
+    o, finest, extent = setup.options, state.last_shell, setup.lattice.n * setup.pixel_size
+
+    def clustered(last: int) -> tuple[FloatArray, float]:
+        part = fixed.up_to(last)
+        given = (part.g, part.h, part.lattice, part.noise, state.temperature, o.classes, o.regularisation)
+        return cluster(*given, o.restarts if o.classes > 1 else 1, o.seed, o.threads, reporter, part.inside)
+
+    if o.classes == 1 or o.class_limit >= 0:
+        last = int(np.clip(extent / o.class_limit + 0.5, 1, finest)) if o.class_limit > 0 and o.classes > 1 else finest
+        return last, *clustered(last)
     reach = class_shell(fixed, finest, o.classes, state.temperature, o.regularisation, o.seed, o.threads, reporter)
-    return reach.shell, reach
+    gamma, agreement = clustered(reach.shell)
+    words = f"two halves of the particles agree with an adjusted Rand index of {reach.index:.2f} up to {extent / reach.shell:.0f} Å"
+    if alive(gamma, len(gamma)) < o.classes:
+        reporter.message(f"Classes are told apart up to {extent / finest:.0f} Å: {words}, but not about {o.classes} classes.")
+        return finest, *clustered(finest)
+    last, gamma = extended(fixed, gamma, reach.shell, finest, state.temperature, o.regularisation, o.threads)
+    reporter.message(f"Classes are told apart up to {extent / last:.0f} Å; those of {words}.")
+    return last, gamma, agreement
 
 
 def copied(state: State, classes: int) -> State:

@@ -290,9 +290,14 @@ def annealed(
     return leave_one_out(g, h, lattice, noise, temperature, loose, regularisation, rounds, inside)
 
 
-def _alive(gamma: FloatArray, least: float) -> int:
-    """Number of classes with at least so many particles."""
-    return int(np.count_nonzero(np.bincount(gamma.argmax(1), minlength=gamma.shape[1]) >= least))
+def fewest(n: int) -> float:
+    """Of n particles, those that a class has at least that has not died."""
+    return max(2.0, LEAST_SHARE * n)
+
+
+def alive(gamma: FloatArray, n: int) -> int:
+    """Number of classes that have not died, of n particles with posteriors `gamma`."""
+    return int(np.count_nonzero(np.bincount(gamma.argmax(1), minlength=gamma.shape[1]) >= fewest(n)))
 
 
 def _without_dead(gamma: FloatArray, least: float, rng: np.random.Generator) -> FloatArray | None:
@@ -337,7 +342,6 @@ def cluster(
         Mean adjusted Rand index between the chosen partition and those of the other starts (1 with a single start).
     """
     n = len(g)
-    least = max(2.0, LEAST_SHARE * n)
     reporter.stage("Leave-one-out clustering", restarts, "starts")
 
     def settled(start: FloatArray) -> FloatArray:
@@ -347,10 +351,10 @@ def cluster(
         rng = np.random.default_rng([seed, 5, restart])
         result = settled(np.eye(classes)[rng.permutation(np.arange(n) % classes)])
         for _ in range(classes):
-            if (halved := _without_dead(result, least, rng)) is None:
+            if (halved := _without_dead(result, fewest(n), rng)) is None:
                 break
             again = settled(halved)
-            if _alive(again, least) <= _alive(result, least):
+            if alive(again, n) <= alive(result, n):
                 break
             result = again
         reporter.advance()
@@ -362,7 +366,7 @@ def cluster(
     if restarts > 1:
         table = np.array([[rand_index(a, b) for b in labels] for a in labels])
         agreement = (table.sum(1) - 1) / (restarts - 1)
-    good = np.array([_alive(f, least) for f in found])  # as many classes as are to be had
+    good = np.array([alive(f, n) for f in found])  # as many classes as are to be had
     order = np.lexsort((-np.arange(restarts), agreement, good))
     chosen = found[order[-1]]
     by_size = np.argsort(-chosen.sum(0), kind="stable")
