@@ -60,6 +60,7 @@ OUTSIDE_FIXED = ("tests/em/test_external.py::test_particles_that_stay_in_one_ori
 LEAVE_OUT = ("tests/em/test_leave_out.py",)
 SOLVENT = ("tests/em/test_solvent.py",)
 CLASS_SHELL = ("tests/em/test_class_shell.py",)
+OUTLIERS = ("tests/em/test_outliers.py",)
 AT_POSES = ("tests/em/test_classes_at_poses.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
@@ -144,6 +145,8 @@ MUTATIONS = (
         "numerator",
         CLASS_SHELL,
     ),
+    Mutation("classes of outliers dissolved", "em/outliers.py", "out &= ~mostly[labels]", "pass", OUTLIERS),
+    Mutation("particles that fit best taken for outliers", "em/outliers.py", "values > middle +", "values < middle -", OUTLIERS),
     Mutation("sign of the CTF", "numerics/ctf.py", "return np.sin(", "return -np.sin(", CTF),
     Mutation("sign of the defocus", "numerics/ctf.py", "np.pi * wavelength * (", "-np.pi * wavelength * (", CTF),
     Mutation("sign of the amplitude contrast", "numerics/ctf.py", "+ np.arcsin(amplitude)", "- np.arcsin(amplitude)", CTF),

@@ -139,7 +139,7 @@ def class_shell(
             own = [_clustered(part, classes, temperature, regularisation, rng) for part in parts]
             both = []
             for part, gamma, (other, by) in zip(parts, own, ((parts[1], own[1]), (parts[0], own[0])), strict=True):
-                shown = labels_by(part, other, by, temperature, regularisation)
+                shown = labels_from_others(part, other, by, temperature, regularisation)
                 both.append((shared_information(shown, gamma.argmax(1)), rand_index(shown, gamma.argmax(1))))
             reporter.advance()
             return both
@@ -228,7 +228,7 @@ def witness(part: FixedPoses, gamma: FloatArray, shell: int, temperature: float,
     if len(alive) < 2:
         return -np.inf
     known = part.lattice.prefix(shell)
-    common, sums = _references(part, gamma, temperature, regularisation)
+    common, sums = references(part, gamma, temperature, regularisation)
     without = np.maximum(common.rho, 1e-20)
     log = np.stack([_log_likelihoods(part, gamma[:, c], *sums[c], without, known, temperature) for c in alive], axis=1)  # (n, alive, 2)
     rows = np.arange(len(gamma))
@@ -256,8 +256,22 @@ def _log_likelihoods(
     return log
 
 
-def _references(part: FixedPoses, gamma: FloatArray, temperature: float, regularisation: float) -> tuple[Common, list[tuple[Any, Any]]]:
-    """What classes have in common, and sums of data and weights whose ratio is the reference of a class."""
+def references(part: FixedPoses, gamma: FloatArray, temperature: float, regularisation: float) -> tuple[Common, list[tuple[Any, Any]]]:
+    """What classes of particles at fixed poses have in common, and sums of data and weights whose ratio is the reference of a class.
+
+    Parameters
+    ----------
+    part : FixedPoses
+    gamma : ndarray, shape (n, classes)
+        Posteriors.
+    temperature, regularisation : float
+        κ, T.
+
+    Returns
+    -------
+    common : Common
+    sums : list of (ndarray, ndarray), each of shape (V,)
+    """
     g, h, lattice, inside = part.g, part.h, part.lattice, part.inside
     precision = (h / part.noise).mean(0) / temperature
     precision[lattice.shell[: g.shape[1]] == 0] = 0
@@ -280,7 +294,7 @@ def _clustered(
     return annealed(part.g, part.h, part.lattice, part.noise, temperature, start, regularisation, ROUNDS, part.inside)
 
 
-def labels_by(
+def labels_from_others(
     particles: FixedPoses, others: FixedPoses, gamma: npt.NDArray[np.float64], temperature: float, regularisation: float
 ) -> IntArray:
     """Classes of particles, shape (n,), by the classes of other particles.
@@ -295,7 +309,7 @@ def labels_by(
     temperature, regularisation : float
         κ, T.
     """
-    _, sums = _references(others, gamma, temperature, regularisation)
+    _, sums = references(others, gamma, temperature, regularisation)
     whitening = 1 / (particles.noise * np.float32(temperature))
     whitening[:, particles.lattice.shell[: whitening.shape[1]] == 0] = 0
     log = np.empty((len(particles.g), len(sums)))

@@ -14,6 +14,7 @@ from napari_subtomo.em.constraints import composed
 from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.frames import searches_everywhere
 from napari_subtomo.em.lattice import lattice_map
+from napari_subtomo.em.outliers import with_outliers
 from napari_subtomo.em.start import Common, alive, cluster, leave_one_out
 from napari_subtomo.em.state import State
 from napari_subtomo.em.temperature import uncertainty
@@ -71,7 +72,8 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArr
     temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
     g, h, noise, inside = fixed.g, fixed.h, fixed.noise, fixed.inside
     gamma = leave_one_out(g, h, setup.lattice, noise, temperature, start, o.regularisation, WARM_ROUNDS, inside, o.threads)
-    return fixed.spread(gamma, len(state.labels))
+    apart = with_outliers(fixed, gamma, temperature, o.regularisation, WARM_ROUNDS, o.threads)
+    return fixed.spread(gamma if apart is None else apart, len(state.labels))
 
 
 def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
@@ -134,11 +136,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
 
 
 def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporter) -> tuple[int, FloatArray, float]:
-    """The shell up to which classes are told apart, their posteriors, and the agreement between starts.
-
-    Where a class would be empty by the shells that halves agree on, all are taken: a later iteration may bring particles such as beads,
-    and with no class to set apart they would spoil one that holds a species.
-    """
+    """The shell up to which classes are told apart, their posteriors, and the agreement between starts."""
     o, finest, extent = setup.options, state.last_shell, setup.lattice.n * setup.pixel_size
 
     def clustered(last: int) -> tuple[FloatArray, float]:
@@ -152,11 +150,12 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
     reach = class_shell(fixed, finest, o.classes, state.temperature, o.regularisation, o.seed, o.threads, reporter)
     gamma, agreement = clustered(reach.shell)
     words = f"two halves of the particles agree with an adjusted Rand index of {reach.index:.2f} up to {extent / reach.shell:.0f} Å"
-    if alive(gamma, len(gamma)) < o.classes:
-        reporter.message(f"Classes are told apart up to {extent / finest:.0f} Å: {words}, but not about {o.classes} classes.")
-        return finest, *clustered(finest)
+    apart = with_outliers(fixed.up_to(reach.shell), gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
+    gamma = gamma if apart is None else apart
     last, gamma = extended(fixed, gamma, reach.shell, finest, state.temperature, o.regularisation, o.threads)
-    reporter.message(f"Classes are told apart up to {extent / last:.0f} Å; those of {words}.")
+    living = alive(gamma, len(gamma))
+    few = "" if living == o.classes else f" They tell {living} of the {o.classes} classes apart."
+    reporter.message(f"Classes are told apart up to {extent / last:.0f} Å; those of {words}.{few}")
     return last, gamma, agreement
 
 

@@ -21,6 +21,7 @@ OUTLIER = 0.5  # power of a class's difference from what is common, in units of 
 LEAST_SHARE = 0.02  # of the particles: a class with fewer has died
 HOT, HOT_ROUNDS = 2.0, 20  # a start begins at so many times the temperature, for so many rounds
 ROUNDS = 60  # most rounds at the temperature of the data
+MOST_RHO = 1e6  # what draws classes together, in units of the data's weight: more changes nothing but overflows where hardly any data are
 LEAST_WEIGHT = 1e-3  # of a voxel in units of its shell's mean, where a spectrum is made
 CACHE_BYTES = 2**21  # what is worked on at once
 
@@ -91,7 +92,7 @@ class Common:
     expected : ndarray, shape (V,)
         Power of a difference, δT|Ā|².
     rho : ndarray, shape (V,), float32
-        σ² over it.
+        σ² over it, at most `MOST_RHO`.
     share : ndarray, shape (V,), float32
         ρ over what Ā was divided by: what a datum adds to ρĀ.
     """
@@ -125,7 +126,7 @@ class Common:
         strength = total[1] + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, len(raw)), 1e-30))
         mean = total[0] / strength
         expected = DELTA * regularisation * np.maximum(shell_power(mean, lattice, len(raw)), 1e-30)
-        rho = sigma2 / expected
+        rho = np.minimum(sigma2 / expected, MOST_RHO * max(float(total[1].max()), 1e-9))
         return cls(mean.astype(np.complex64), expected, rho.astype(np.float32), (rho / strength).astype(np.float32))
 
     def weights(self, apart: list[Any], precision: npt.NDArray[np.float32]) -> FloatArray:

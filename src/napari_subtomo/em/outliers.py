@@ -1,0 +1,92 @@
+"""Particles that fit none of the classes: where a class has died they are what it is for.
+
+Classes begin with the particles that were not empty by then. Gold beads among those that come later would else have no class to set
+apart, and spoil one that holds a species.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.class_shell import references
+from napari_subtomo.em.fixed_poses import FixedPoses
+from napari_subtomo.em.start import alive, fewest, leave_one_out
+
+FloatArray = npt.NDArray[np.float64]
+
+STANDS_OUT = 6.0  # robust standard deviations above the median misfit: no particle of a hundred thousand with Gaussian noise
+GAUSSIAN = 1.4826  # standard deviation of a Gaussian in median absolute deviations
+
+
+def misfit(part: FixedPoses, gamma: FloatArray, temperature: float, regularisation: float) -> FloatArray:
+    """Power of what is left of particles without the reference of their class, in units of what noise leaves.
+
+    Σ|G − H·A|²/σ² over Σ H, by the reference without the particle's own share.
+
+    Parameters
+    ----------
+    part : FixedPoses
+    gamma : ndarray, shape (n, classes)
+        Posteriors.
+    temperature, regularisation : float
+        κ, T.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        About 1 where noise is all that is left.
+    """
+    common, sums = references(part, gamma, temperature, regularisation)
+    least = np.maximum(common.rho, 1e-20)
+    compared = part.lattice.shell[: part.g.shape[1]] > 0
+    left = np.empty(len(gamma))
+    for i, c in enumerate(gamma.argmax(1)):
+        g, h, (numerator, denominator), share = part.g[i], part.h[i], sums[c], np.float32(gamma[i, c])
+        rest = g - h * (numerator - share * part.inside.g[i]) / np.maximum(denominator - share * h, least)
+        left[i] = ((rest.real**2 + rest.imag**2) / part.noise[i])[compared].sum() / max(float(h[compared].sum()), 1e-20)
+    return left
+
+
+def standing_out(values: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which are far above the rest, shape (n,)."""
+    middle = np.median(values)
+    return np.asarray(values > middle + STANDS_OUT * GAUSSIAN * np.median(np.abs(values - middle)))
+
+
+def with_outliers(
+    part: FixedPoses, gamma: FloatArray, temperature: float, regularisation: float, rounds: int, threads: int
+) -> FloatArray | None:
+    """Posteriors with a class that had died taken by the particles that fit none, by leave-one-out EM from there.
+
+    Parameters
+    ----------
+    part : FixedPoses
+    gamma : ndarray, shape (n, classes)
+        Posteriors.
+    temperature, regularisation : float
+        κ, T.
+    rounds : int
+        Most EM rounds.
+    threads : int
+
+    Returns
+    -------
+    ndarray, shape (n, classes), or None
+        None where no class has died, where no particles stand out, and where they do not hold together as a class.
+    """
+    n, classes = gamma.shape
+    labels = gamma.argmax(1)
+    counts = np.bincount(labels, minlength=classes)
+    dead = np.flatnonzero(counts < fewest(n))
+    if not len(dead):
+        return None
+    out = standing_out(misfit(part, gamma, temperature, regularisation))
+    mostly = 2 * np.bincount(labels[out], minlength=classes) > counts  # a class of such particles: they have what they need
+    out &= ~mostly[labels]
+    if np.count_nonzero(out) < fewest(n):
+        return None
+    start = np.eye(classes)[np.where(out, dead[0], labels)]
+    given = (part.g, part.h, part.lattice, part.noise, temperature, start, regularisation)
+    found = leave_one_out(*given, rounds, part.inside, threads)
+    return found if alive(found, n) > alive(gamma, n) else None
