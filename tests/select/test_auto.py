@@ -21,7 +21,7 @@ from napari_subtomo.options.select import SelectOptions
 from napari_subtomo.progress import Silent
 from napari_subtomo.select import run
 from napari_subtomo.select.auto import ClassFacts, facts_of, propose
-from napari_subtomo.select.correlation import correlations, map_correlation
+from napari_subtomo.select.correlation import Likeness, likenesses
 
 GOOD = ClassFacts(1, 80, 40.0, evidence=30.0, stability=0.9)
 
@@ -65,6 +65,15 @@ def test_a_blurred_class_like_the_largest_is_one_of_few_particles() -> None:
     found = of(GOOD, ClassFacts(2, 20, 61.0, correlation=0.9), ClassFacts(3, 20, 61.0, correlation=0.4))
     assert found[2][0] and not found[3][0]
     assert found[2][1].endswith("; the best class has 40.0 Å, but its map is like that of the largest class as far as it goes (0.90).")
+
+
+@pytest.mark.parametrize(("correlation", "density", "keep"), [(0.4, 6.3, False), (0.4, 1.5, True), (0.9, 6.3, True), (0.4, np.nan, True)])
+def test_a_class_as_dense_as_metal_is_left_out(correlation: float, density: float, keep: bool) -> None:
+    found = of(GOOD, ClassFacts(2, 20, 40.0, correlation=correlation, density=density))
+    assert found[2][0] == keep
+    assert keep or found[2][1].endswith(
+        "; its map is unlike that of the largest class (0.40) and 6.3 times as dense, as beads of gold are."
+    )
 
 
 def test_a_sharp_class_unlike_the_largest_is_kept_and_said_to_be() -> None:
@@ -144,9 +153,10 @@ def test_maps_are_compared_where_they_are_there(project: Project) -> None:
     """The maps that RELION wrote are of the same particles from the same reference."""
     change(project, **{r.ESTIMATED_RESOLUTION: [40.0, 70.0]})
     table = read_classes(project.root / "Class3D_3d/run_it004_optimiser.star", project)
-    first, second = (one.correlation for one in facts_of(table, project))
-    assert np.isnan(first) and -1 < second < 1
-    again = correlations(table, {1: 40.0, 2: 70.0}, project)
+    first, second = (Likeness(one.correlation, one.density) for one in facts_of(table, project))
+    assert np.isnan(first.correlation) and np.isnan(first.density)
+    assert -1 < second.correlation < 1 and 0.3 < second.density < 3
+    again = likenesses(table, {1: 40.0, 2: 70.0}, project)
     assert again == {2: second}
     cell = read_star(table.files.model)[r.MODEL_CLASSES].texts(r.REFERENCE_IMAGE)[1]  # type: ignore[arg-type, union-attr]
     (project.root / "Class3D_3d" / Path(cell).name).write_bytes(b"cut off")
@@ -159,11 +169,12 @@ def test_maps_are_alike_up_to_the_shell_that_counts() -> None:
     common, other = (centred_fft(rng.normal(size=(24, 24, 24))) for _ in range(2))
     a = np.real(centred_ifft(common))
     b = np.real(centred_ifft(np.where(shell <= 5, common, other)))
-    assert map_correlation(a, b, 5) == pytest.approx(1)
-    assert map_correlation(a, 3 + 2 * b, 5) == pytest.approx(1)
-    assert map_correlation(a, -b, 5) == pytest.approx(-1)
-    assert map_correlation(a, b, 12) < 0.5
-    assert np.isnan(map_correlation(a, np.zeros_like(a), 5))
+    for second, last, correlation, density in ((b, 5, 1, 1), (3 + 2 * b, 5, 1, 0.5), (-b, 5, -1, 1)):
+        found = Likeness.of(a, second, last)
+        assert (found.correlation, found.density) == (pytest.approx(correlation), pytest.approx(density))
+    assert Likeness.of(a, b, 12).correlation < 0.5
+    nothing = Likeness.of(a, np.zeros_like(a), 5)
+    assert np.isnan(nothing.correlation) and np.isnan(nothing.density)
 
 
 def test_pairs_stability_and_relions_score_are_read_from_the_model(project: Project) -> None:

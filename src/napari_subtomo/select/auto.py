@@ -11,7 +11,7 @@ from napari_subtomo.io import relion as r
 from napari_subtomo.io.class_files import ClassTable
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.star import read_star
-from napari_subtomo.select.correlation import correlations
+from napari_subtomo.select.correlation import Likeness, likenesses
 
 #: a class is small below this share of all particles, or below `LEAST_OF_MEAN` of an equal share where there are many classes
 LEAST_SHARE, LEAST_OF_MEAN = 0.1, 0.3
@@ -19,6 +19,8 @@ LEAST_SHARE, LEAST_OF_MEAN = 0.1, 0.3
 WORST_RESOLUTION = 1.5
 #: maps are alike where both are resolved when they correlate by more than this: species that share most of their mass have 0.9, gold 0.4
 ALIKE = 0.7
+#: a class that is not alike and this many times as dense as the largest one is of metal: species have 1, beads of gold 6 to 9
+METAL = 3.0
 #: a class dissolves when its stability is below this (Hennig 2007)
 LEAST_STABILITY = 0.5
 UNKNOWN = 999.0
@@ -46,6 +48,8 @@ class ClassFacts:
         RELION's class score, 0 … 1; NaN where its class ranker has not run.
     correlation : float
         Correlation of its map with that of the largest class where both are resolved; NaN for the largest and where unknown.
+    density : float
+        Highest density of its map there in units of that of the largest class; NaN for the largest and where unknown.
     """
 
     number: int
@@ -57,6 +61,7 @@ class ClassFacts:
     twins: tuple[int, ...] = ()
     score: float = np.nan
     correlation: float = np.nan
+    density: float = np.nan
 
     @property
     def figures(self) -> str:
@@ -90,7 +95,7 @@ def facts_of(table: ClassTable, project: Project) -> tuple[ClassFacts, ...]:
     evidence = table.particles.floats(r.LOG_EVIDENCE) if table.particles.has(r.LOG_EVIDENCE) else None
     twins = _twins(table)
     real = {n: resolutions[n - 1] for n in table.numbers if n != table.empty_class and 0 < resolutions[n - 1] < UNKNOWN}
-    correlation = correlations(table, real, project)
+    likeness, unknown = likenesses(table, real, project), Likeness(np.nan, np.nan)
     found = []
     for number in table.numbers:
         members = table.class_numbers == number
@@ -106,7 +111,8 @@ def facts_of(table: ClassTable, project: Project) -> tuple[ClassFacts, ...]:
                 stability[i],
                 tuple(twins.get(number, ())),
                 score[i],
-                correlation.get(number, np.nan),
+                likeness.get(number, unknown).correlation,
+                likeness.get(number, unknown).density,
             )
         )
     return tuple(found)
@@ -130,12 +136,12 @@ def proposals_of(table: ClassTable, project: Project) -> tuple[Proposal, ...]:
 
 
 def propose(facts: Sequence[ClassFacts]) -> tuple[Proposal, ...]:
-    """Which classes to keep, by size, resolution against the best class, evidence and stability, in this order.
+    """Which classes to keep, by size, resolution against the best class, density, evidence and stability, in this order.
 
-    What is no particle gathers in the empty class, or in small and blurred ones. A class that is blurred but like the largest one is
-    of few particles, not of something else. One that is sharp and unlike it may be another kind of particle: that is said. A class
-    that dissolves in repeats is left out, unless what makes it dissolve is another class that it is not distinct from: such classes
-    are one thing, and belong together.
+    What is no particle gathers in the empty class, or in small and blurred ones; beads of gold are many times denser. A class that is
+    blurred but like the largest one is of few particles, not of something else. One that is sharp and unlike it may be another kind of
+    particle: that is said. A class that dissolves in repeats is left out, unless what makes it dissolve is another class that it is not
+    distinct from: such classes are one thing, and belong together.
     """
     total = max(1, sum(one.count for one in facts))
     real = [one for one in facts if not one.is_empty]
@@ -164,6 +170,9 @@ def _objection(one: ClassFacts, least: float, total: int, best: float, *, known:
         return "no shell holds more signal than noise"
     if known and one.resolution > WORST_RESOLUTION * best and not one.correlation > ALIKE:
         return f"the best class has {best:.1f} Å"
+    if one.correlation < ALIKE and one.density > METAL:
+        unlike = f"its map is unlike that of the largest class ({one.correlation:.2f})"
+        return f"{unlike} and {one.density:.1f} times as dense, as beads of gold are"
     if one.evidence <= 0:
         return f"half of its particles are explained no better than by nothing (median log evidence {one.evidence:.1f})"
     if one.stability < LEAST_STABILITY and not one.twins:
