@@ -85,10 +85,17 @@ def test_halves_do_not_agree_on_noise():
     assert reach(one).information < 0.3 * reach(two).information
 
 
+def test_one_class_for_all_is_agreed_about_and_counted_as_one(monkeypatch):
+    fixed, _ = particles(last=4)
+    monkeypatch.setattr("napari_subtomo.em.class_shell._clustered", lambda part, *_: np.eye(3)[np.zeros(len(part.g), int)])
+    found = reach(fixed, classes=3)
+    assert found.index == 1 and found.classes == 1 and found.information <= 0
+
+
 def test_clear_differences_are_told_by_all_shells():
     fixed, which = particles(differ=11, noise=2.0)
     found = reach(fixed)
-    assert found.shell == 11 and found.index == 1
+    assert found.shell == 11 and found.index == 1 and found.classes == 2
     assert rand_index(which, labels_of(fixed.up_to(found.shell))[0].argmax(1)) == 1
 
 
@@ -175,13 +182,13 @@ def test_where_halves_leave_a_class_empty_it_is_said_and_the_shells_stay(sample,
     state, said = initial_state(setup), Said()
     while state.iteration < 2:
         state, _ = one_iteration(setup, state, said)
-    monkeypatch.setattr(seeding, "class_shell", lambda *_: Reach(4, 0.5, 0.9))
+    monkeypatch.setattr(seeding, "class_shell", lambda *_: Reach(4, 0.5, 0.9, 1))
     monkeypatch.setattr(seeding, "cluster", lambda g, *_: (np.eye(2)[np.zeros(len(g), int)], 1.0))
     assert state.last_shell > 4
     begun, given = seeding.clustered_references(setup, state, said)
     assert begun.class_shell == 4
     assert np.isfinite(begun.maps).all() and (given.argmax(1) == 0).all()
-    assert any("They tell 1 of the 2 classes apart." in text for text in said.messages)
+    assert any(", 1 of 2; two halves" in text for text in said.messages)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, None), (40.0, 4), (-1.0, "found")])
@@ -195,7 +202,7 @@ def test_the_limit_is_that_of_the_options_or_found_and_kept(sample, monkeypatch,
     lines = [line for line in said.messages if line.startswith("Classes are told apart up to")]
     assert len(lines) == (expected == "found")
     if expected == "found":
-        assert 1 <= state.class_shell <= finest_shell and "two halves of the particles agree" in lines[0]
+        assert 1 <= state.class_shell <= finest_shell and "two halves of the particles agree about" in lines[0]
     else:
         extent = setup.lattice.n * setup.pixel_size
         assert state.class_shell == (finest_shell if expected is None else min(round(extent / limit), finest_shell))

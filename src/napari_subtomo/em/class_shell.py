@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.fixed_poses import FixedPoses
-from napari_subtomo.em.start import Common, annealed, leave_one_out, rand_index
+from napari_subtomo.em.start import Common, annealed, leave_one_out, lived, rand_index
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.progress import Reporter
 
@@ -47,11 +47,14 @@ class Reach:
         Nats that the labels of a half say about those by the other half's classes, less what chance would say.
     index : float
         Adjusted Rand index between the two, mean over halves.
+    classes : int
+        How many classes both labelings have, mean over halves: one class for all is agreed about, too.
     """
 
     shell: int
     information: float
     index: float
+    classes: int
 
 
 def tried(last_shell: int) -> list[int]:
@@ -129,10 +132,10 @@ def class_shell(
     asked = np.sort(np.random.default_rng([seed, 8]).permutation(n)[:MOST])
     shells = tried(last_shell)
     reporter.stage("Resolution that tells classes apart", len(shells) * SPLITS, "halvings")
-    found = []
+    by_split = []
     for shell in shells:
 
-        def halved(split: int, shell: int = shell) -> list[tuple[float, float]]:
+        def halved(split: int, shell: int = shell) -> list[tuple[float, float, int]]:
             rng = np.random.default_rng([seed, 9, split])
             mixed = asked[rng.permutation(len(asked))]
             parts = [fixed.up_to(shell, np.sort(half)) for half in (mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :])]
@@ -140,15 +143,18 @@ def class_shell(
             both = []
             for part, gamma, (other, by) in zip(parts, own, ((parts[1], own[1]), (parts[0], own[0])), strict=True):
                 shown = labels_from_others(part, other, by, temperature, regularisation)
-                both.append((shared_information(shown, gamma.argmax(1)), rand_index(shown, gamma.argmax(1))))
+                found = gamma.argmax(1)
+                in_use = min(lived(each, classes) for each in (shown, found))
+                both.append((shared_information(shown, found), rand_index(shown, found), in_use))
             reporter.advance()
             return both
 
         together = at_once(threads, n, fixed.lattice.prefix(shell))
-        found.append(np.mean(list(ordered_map(halved, range(SPLITS), together)), axis=1))
-    each = np.array(found)  # by shell and split: information, index
+        by_split.append(np.mean(list(ordered_map(halved, range(SPLITS), together)), axis=1))
+    each = np.array(by_split)  # by shell and split: information, index, classes
     chosen = finest(each[:, :, 0])
-    return Reach(shells[chosen], *(float(value) for value in each[chosen].mean(0)))
+    information, index, count = (float(value) for value in each[chosen].mean(0))
+    return Reach(shells[chosen], information, index, round(count))
 
 
 def finest(information: npt.NDArray[np.float64]) -> int:

@@ -89,4 +89,4 @@ def with_outliers(
     start = np.eye(classes)[np.where(out, dead[0], labels)]
     given = (part.g, part.h, part.lattice, part.noise, temperature, start, regularisation)
     found = leave_one_out(*given, rounds, part.inside, threads)
-    return found if alive(found, n) > alive(gamma, n) else None
+    return found if alive(found) > alive(gamma) else None

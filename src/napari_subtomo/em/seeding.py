@@ -149,13 +149,13 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
         return last, *clustered(last)
     reach = class_shell(fixed, finest, o.classes, state.temperature, o.regularisation, o.seed, o.threads, reporter)
     gamma, agreement = clustered(reach.shell)
-    words = f"two halves of the particles agree with an adjusted Rand index of {reach.index:.2f} up to {extent / reach.shell:.0f} Å"
     apart = with_outliers(fixed.up_to(reach.shell), gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
     gamma = gamma if apart is None else apart
     last, gamma = extended(fixed, gamma, reach.shell, finest, state.temperature, o.regularisation, o.threads)
-    living = alive(gamma, len(gamma))
-    few = "" if living == o.classes else f" They tell {living} of the {o.classes} classes apart."
-    reporter.message(f"Classes are told apart up to {extent / last:.0f} Å; those of {words}.{few}")
+    reporter.message(
+        f"Classes are told apart up to {extent / last:.0f} Å, {alive(gamma)} of {o.classes}; two halves of the particles agree about "
+        f"{reach.classes} of them up to {extent / reach.shell:.0f} Å (adjusted Rand index {reach.index:.2f})."
+    )
     return last, gamma, agreement
 
 

@@ -296,9 +296,14 @@ def fewest(n: int) -> float:
     return max(2.0, LEAST_SHARE * n)
 
 
-def alive(gamma: FloatArray, n: int) -> int:
-    """Number of classes that have not died, of n particles with posteriors `gamma`."""
-    return int(np.count_nonzero(np.bincount(gamma.argmax(1), minlength=gamma.shape[1]) >= fewest(n)))
+def alive(gamma: FloatArray) -> int:
+    """Number of classes that have not died, of particles with posteriors `gamma`."""
+    return lived(gamma.argmax(1), gamma.shape[1])
+
+
+def lived(labels: npt.NDArray[np.int64], classes: int) -> int:
+    """Number of classes that have not died, of labels 0 … classes − 1, shape (n,)."""
+    return int(np.count_nonzero(np.bincount(labels, minlength=classes) >= fewest(len(labels))))
 
 
 def _without_dead(gamma: FloatArray, least: float, rng: np.random.Generator) -> FloatArray | None:
@@ -355,7 +360,7 @@ def cluster(
             if (halved := _without_dead(result, fewest(n), rng)) is None:
                 break
             again = settled(halved)
-            if alive(again, n) <= alive(result, n):
+            if alive(again) <= alive(result):
                 break
             result = again
         reporter.advance()
@@ -367,7 +372,7 @@ def cluster(
     if restarts > 1:
         table = np.array([[rand_index(a, b) for b in labels] for a in labels])
         agreement = (table.sum(1) - 1) / (restarts - 1)
-    good = np.array([alive(f, n) for f in found])  # as many classes as are to be had
+    good = np.array([alive(f) for f in found])  # as many classes as are to be had
     order = np.lexsort((-np.arange(restarts), agreement, good))
     chosen = found[order[-1]]
     by_size = np.argsort(-chosen.sum(0), kind="stable")
