@@ -209,8 +209,8 @@ def test_the_limit_is_that_of_the_options_or_found_and_kept(sample, monkeypatch,
     shells = []
     of = FixedPoses.of.__func__
     monkeypatch.setattr(FixedPoses, "of", classmethod(lambda cls, s, t, last, r: shells.append(last) or of(cls, s, t, last, r)))
-    assert classes_at_poses(setup, state, Silent()) is not None
-    assert classes_at_poses(setup, replace(state, class_shell=0), Silent()) is not None
+    assert classes_at_poses(setup, state, Silent())[1] is not None
+    assert classes_at_poses(setup, replace(state, class_shell=0), Silent())[1] is not None
     assert shells == [state.class_shell, state.last_shell]
 
 

@@ -76,12 +76,12 @@ def test_a_class_without_a_pose_near_the_best_takes_nothing():
 def test_an_iteration_takes_the_classes_judged_at_poses_and_keeps_its_empty_class(sample, monkeypatch, changed):
     setup = world.setup(sample, **OPTIONS, iterations=6, **changed)
     state, _ = at(setup, 4)
-    judged = classes_at_poses(setup, state, Silent())
+    _, judged = classes_at_poses(setup, state, Silent())
     told = np.isfinite(judged[:, 0])
     assert told.sum() >= 28 and (told == (state.labels <= 2)).all()
     _, own = one_iteration(replace(setup, options=setup.options.model_copy(update={"classes_at_poses": 0})), state, Silent())
     other = np.where(told[:, None], judged[:, ::-1], np.nan)  # classes changed over: whatever is given is taken
-    monkeypatch.setattr(engine, "classes_at_poses", lambda *_: other)
+    monkeypatch.setattr(engine, "classes_at_poses", lambda _, state, *rest: (state, other))
     new, _ = one_iteration(setup, state, Silent())
     sure = told & (judged.max(1) > 0.99) & (own.class_numbers <= 2)
     assert sure.sum() >= 10
@@ -101,7 +101,7 @@ def test_larger_sets_are_judged_by_the_search_alone(sample):
 def test_too_few_particles_are_not_judged(sample):
     setup = world.setup(sample, **OPTIONS, iterations=6)
     state, _ = at(setup, 3)
-    assert classes_at_poses(setup, replace(state, labels=np.where(np.arange(len(state.labels)) < 3, 1, 3)), Silent()) is None
+    assert classes_at_poses(setup, replace(state, labels=np.where(np.arange(len(state.labels)) < 3, 1, 3)), Silent())[1] is None
 
 
 # --- what classes have in common ----------------------------------------------------------------------------------------------

@@ -72,5 +72,7 @@ def test_each_judgement_at_poses_offers_a_dead_class_what_fits_none():
     setup = world.setup(sample, classes=2, align=False, class_limit=0.0)
     state = initial_state(setup)
     state = replace(state, maps=np.repeat(state.maps, 2, axis=1), log_fractions=np.log([0.8, 0.1, 0.1]), iteration=2)
-    judged = seeding.classes_at_poses(setup, state, Silent())
+    after, judged = seeding.classes_at_poses(setup, state, Silent())
     assert (judged.argmax(1) + 1 == sample.labels[setup.order]).all()
+    difference, size = (np.sqrt((maps**2).sum((1, 2, 3))) for maps in (after.maps[:, 1] - after.maps[:, 0], after.maps[:, 0]))
+    assert (difference / size).min() > 0.3  # the search would else send them where they came from

@@ -221,7 +221,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     elif o.start == "random" and wanted > 1 and len(setup.references) == 1 and iteration == 2 and not o.absolute_greyscale:
         seeded = True  # RELION seeds in the first soft iteration
     elif state.iteration > 0 and (rows is None or len(rows) == len(setup.order)):
-        given = classes_at_poses(setup, state, reporter)
+        state, given = classes_at_poses(setup, state, reporter)
     whole, before = in_frames(setup, state, reporter), state
     setup, state = part_of(whole, before, rows)
     allowed = random_classes(len(setup.prepared), wanted, o.seed) if seeded else None

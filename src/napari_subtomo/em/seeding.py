@@ -47,7 +47,7 @@ def judged_at_poses(setup: Setup, state: State) -> bool:
     return at_poses(setup.options, len(setup.order)) and not searches_everywhere(setup, state)
 
 
-def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArray | None:
+def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
     """Posteriors of the classes at the best poses of a state, by leave-one-out EM from its labels.
 
     Parameters
@@ -60,20 +60,25 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> FloatArr
 
     Returns
     -------
-    ndarray, shape (n, classes), or None
+    state : State
+        The same; with references made anew where a class that had died has taken particles that fit no other: by its old reference, the
+        average, the search would find them a pose in no class but the one that they spoil.
+    given : ndarray, shape (n, classes), or None
         NaN for particles of the empty class; None where classes are not judged so, or particles are too few.
     """
-    o = setup.options
+    o, n = setup.options, len(state.labels)
     known = state.maps.shape[1] == o.classes and np.count_nonzero(state.labels <= o.classes) >= 2 * o.classes
     if not known or not judged_at_poses(setup, state):
-        return None
+        return state, None
     fixed = FixedPoses.of(setup, state, state.class_shell or state.last_shell, reporter)
     start = np.eye(o.classes)[state.labels[fixed.kept] - 1]
     temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
+    gamma = with_outliers(fixed, start, temperature, o.regularisation, WARM_ROUNDS, o.threads)
+    if gamma is not None:
+        return _with_references(setup, state, FixedPoses.of(setup, state, state.last_shell, reporter), gamma), fixed.spread(gamma, n)
     g, h, noise, inside = fixed.g, fixed.h, fixed.noise, fixed.inside
     gamma = leave_one_out(g, h, setup.lattice, noise, temperature, start, o.regularisation, WARM_ROUNDS, inside, o.threads)
-    apart = with_outliers(fixed, gamma, temperature, o.regularisation, WARM_ROUNDS, o.threads)
-    return fixed.spread(gamma if apart is None else apart, len(state.labels))
+    return state, fixed.spread(gamma, n)
 
 
 def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
@@ -88,7 +93,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
     given : ndarray, shape (n, classes), or None
         As of `classes_at_poses`.
     """
-    o, lattice = setup.options, setup.lattice
+    o = setup.options
     there = int(np.count_nonzero(state.labels <= o.classes))
     if there < 2 * o.classes:
         reporter.warn(
@@ -97,7 +102,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
         )
         return copied(state, o.classes), None
     fixed = FixedPoses.of(setup, state, state.last_shell, reporter)
-    kept, g, h, maximiser, voxels = fixed.kept, fixed.g, fixed.h, fixed.maximiser, fixed.g.shape[1]
+    kept = fixed.kept
     last, gamma, agreement = _told_apart(setup, state, fixed, reporter)
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
     reporter.message(f"Leave-one-out clustering of {len(kept)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
@@ -106,6 +111,14 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
             f"Starts of the clustering agree little (adjusted Rand index {agreement:.2f}): "
             f"the data may not hold {o.classes} distinct classes."
         )
+    begun = _with_references(setup, replace(state, class_shell=last), fixed, gamma)
+    return begun, fixed.spread(gamma, len(state.labels)) if judged_at_poses(setup, state) else None
+
+
+def _with_references(setup: Setup, state: State, fixed: FixedPoses, gamma: FloatArray) -> State:
+    """The state with references and fractions by posteriors at its poses; each fold's are made from the other folds."""
+    o, lattice = setup.options, setup.lattice
+    kept, g, h, maximiser, voxels = fixed.kept, fixed.g, fixed.h, fixed.maximiser, fixed.g.shape[1]
     group, region = setup.particles.noise[kept], maximiser.region
     sigma2 = mean_noise(state.noise, np.bincount(group, minlength=len(state.noise)))[lattice.shell[:voxels]]
     fold, folds = setup.particles.fold[kept], setup.folds
@@ -131,8 +144,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
         fractions = np.maximum(fractions, 1e-3)
     with np.errstate(divide="ignore"):
         log_fractions = np.log(fractions / fractions.sum())
-    begun = replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions, class_shell=last)
-    return begun, fixed.spread(gamma, len(state.labels)) if judged_at_poses(setup, state) else None
+    return replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions)
 
 
 def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporter) -> tuple[int, FloatArray, float]:
