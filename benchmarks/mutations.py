@@ -140,7 +140,7 @@ MUTATIONS = (
     ),
     Mutation(
         "own share left in what speaks for classes",
-        "em/class_shell.py",
+        "em/fixed_poses.py",
         "(numerator - share * part.inside.g[i])",
         "numerator",
         CLASS_SHELL,

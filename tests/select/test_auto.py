@@ -18,10 +18,12 @@ from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.io.star import StarBlock, read_star, write_star
 from napari_subtomo.numerics.fourier import centred_fft, centred_ifft, shells
 from napari_subtomo.options.select import SelectOptions
+from napari_subtomo.options.simulate import SimulateOptions
 from napari_subtomo.progress import Silent
 from napari_subtomo.select import run
-from napari_subtomo.select.auto import ClassFacts, facts_of, propose
+from napari_subtomo.select.auto import ALIKE, METAL, ClassFacts, facts_of, propose
 from napari_subtomo.select.correlation import Likeness, likenesses
+from napari_subtomo.simulate.project import make_densities
 
 GOOD = ClassFacts(1, 80, 40.0, evidence=30.0, stability=0.9)
 
@@ -175,6 +177,17 @@ def test_maps_are_alike_up_to_the_shell_that_counts() -> None:
     assert Likeness.of(a, b, 12).correlation < 0.5
     nothing = Likeness.of(a, np.zeros_like(a), 5)
     assert np.isnan(nothing.correlation) and np.isnan(nothing.density)
+
+
+@pytest.mark.parametrize("last", [4, 6, 8, 10])
+def test_beads_are_told_from_other_densities_of_a_sample(last: int) -> None:
+    """Gold as `simulate` makes it, against a species; another species, a membrane and another protein are not taken for metal."""
+    found = make_densities(SimulateOptions(structured=["bead", "membrane", "protein"]), Silent())
+    holo = found.species["holo"]
+    bead = Likeness.of(found.false["bead"], holo, last)
+    assert bead.density > METAL and bead.correlation < ALIKE
+    for other in (found.species["apo"], found.false["membrane"], found.false["protein"]):
+        assert Likeness.of(other, holo, last).density < METAL
 
 
 def test_pairs_stability_and_relions_score_are_read_from_the_model(project: Project) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.fixed_poses import FixedPoses
-from napari_subtomo.em.start import Common, annealed, leave_one_out, lived, rand_index
+from napari_subtomo.em.fixed_poses import FixedPoses, references, without_own
+from napari_subtomo.em.start import annealed, leave_one_out, living, rand_index
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.progress import Reporter
 
@@ -48,7 +48,7 @@ class Reach:
     index : float
         Adjusted Rand index between the two, mean over halves.
     classes : int
-        How many classes both labelings have, mean over halves: one class for all is agreed about, too.
+        How many classes are alive in both labelings, mean over halves and rounded: that all are one class is agreed about, too.
     """
 
     shell: int
@@ -144,7 +144,7 @@ def class_shell(
             for part, gamma, (other, by) in zip(parts, own, ((parts[1], own[1]), (parts[0], own[0])), strict=True):
                 shown = labels_from_others(part, other, by, temperature, regularisation)
                 found = gamma.argmax(1)
-                in_use = min(lived(each, classes) for each in (shown, found))
+                in_use = min(living(each, classes) for each in (shown, found))
                 both.append((shared_information(shown, found), rand_index(shown, found), in_use))
             reporter.advance()
             return both
@@ -255,41 +255,11 @@ def _log_likelihoods(
     log = np.empty((len(part.g), 2))
     for i, share in enumerate(shares.astype(np.float32)):
         g, h = part.g[i], part.h[i]
-        values = (numerator - share * part.inside.g[i]) / np.maximum(denominator - share * h, least)
+        values = without_own(part, i, share, numerator, denominator, least)
         agree = (2 * (g * values.conj()).real - h * (values.real**2 + values.imag**2)) / (part.noise[i] * np.float32(temperature))
         agree[part.lattice.shell[: len(agree)] == 0] = 0
         log[i] = agree[:known].sum(), agree[known:].sum()
     return log
-
-
-def references(part: FixedPoses, gamma: FloatArray, temperature: float, regularisation: float) -> tuple[Common, list[tuple[Any, Any]]]:
-    """What classes of particles at fixed poses have in common, and sums of data and weights whose ratio is the reference of a class.
-
-    Parameters
-    ----------
-    part : FixedPoses
-    gamma : ndarray, shape (n, classes)
-        Posteriors.
-    temperature, regularisation : float
-        κ, T.
-
-    Returns
-    -------
-    common : Common
-    sums : list of (ndarray, ndarray), each of shape (V,)
-    """
-    g, h, lattice, inside = part.g, part.h, part.lattice, part.inside
-    precision = (h / part.noise).mean(0) / temperature
-    precision[lattice.shell[: g.shape[1]] == 0] = 0
-    shares = gamma.astype(np.float32)
-    sums = [(shares[:, c] @ g, shares[:, c] @ h) for c in range(gamma.shape[1])]
-    common = Common.settled(sums, part.noise.mean(0, dtype=np.float64), precision, lattice, regularisation, inside.differences)
-    average, result = inside.whole(common.mean), []
-    for numerator, weight in sums:
-        denominator = weight + common.rho
-        apart = (numerator + common.rho * common.mean) / denominator - common.mean
-        result.append(((average + inside.differences(apart.astype(np.complex64))) * denominator, denominator))
-    return common, result
 
 
 def _clustered(

@@ -13,7 +13,7 @@ from napari_subtomo.em.constraints import Region
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.prepare import resample
-from napari_subtomo.em.start import Inside
+from napari_subtomo.em.start import Common, Inside
 from napari_subtomo.em.state import State
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Reporter
@@ -83,6 +83,58 @@ class FixedPoses:
         every = np.full((n, gamma.shape[1]), np.nan)
         every[self.kept] = gamma
         return every
+
+
+def references(part: FixedPoses, gamma: FloatArray, temperature: float, regularisation: float) -> tuple[Common, list[tuple[Any, Any]]]:
+    """What classes of particles at fixed poses have in common, and sums of data and weights whose ratio is the reference of a class.
+
+    Parameters
+    ----------
+    part : FixedPoses
+    gamma : ndarray, shape (n, classes)
+        Posteriors.
+    temperature, regularisation : float
+        κ, T.
+
+    Returns
+    -------
+    common : Common
+    sums : list of (ndarray, ndarray), each of shape (V,)
+        For each class.
+    """
+    g, h, lattice, inside = part.g, part.h, part.lattice, part.inside
+    precision = (h / part.noise).mean(0) / temperature
+    precision[lattice.shell[: g.shape[1]] == 0] = 0
+    shares = gamma.astype(np.float32)
+    sums = [(shares[:, c] @ g, shares[:, c] @ h) for c in range(gamma.shape[1])]
+    common = Common.settled(sums, part.noise.mean(0, dtype=np.float64), precision, lattice, regularisation, inside.differences)
+    average, result = inside.whole(common.mean), []
+    for numerator, weight in sums:
+        denominator = weight + common.rho
+        apart = (numerator + common.rho * common.mean) / denominator - common.mean
+        result.append(((average + inside.differences(apart.astype(np.complex64))) * denominator, denominator))
+    return common, result
+
+
+def without_own(
+    part: FixedPoses, i: int, share: np.float32, numerator: Any, denominator: Any, least: npt.NDArray[np.float32]
+) -> npt.NDArray[np.complex64]:
+    """The reference of a class without the share of one particle, shape (V,).
+
+    Parameters
+    ----------
+    part : FixedPoses
+    i : int
+        Row of the particle.
+    share : float32
+        Of the particle in the class, 0 … 1.
+    numerator, denominator : ndarray, shape (V,)
+        Of the class, from `references`.
+    least : ndarray, shape (V,)
+        ρ: what sums hold without any particle; rounding may leave less.
+    """
+    values: npt.NDArray[np.complex64] = (numerator - share * part.inside.g[i]) / np.maximum(denominator - share * part.h[i], least)
+    return values
 
 
 def _inside(

@@ -9,20 +9,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.class_shell import references
-from napari_subtomo.em.fixed_poses import FixedPoses
+from napari_subtomo.em.fixed_poses import FixedPoses, references, without_own
 from napari_subtomo.em.start import alive, fewest, leave_one_out
 
 FloatArray = npt.NDArray[np.float64]
 
-STANDS_OUT = 6.0  # robust standard deviations above the median misfit: no particle of a hundred thousand with Gaussian noise
+STANDS_OUT = 6.0  # robust standard deviations above the median misfit: no particle of any set, if misfits were Gaussian
 GAUSSIAN = 1.4826  # standard deviation of a Gaussian in median absolute deviations
 
 
 def misfit(part: FixedPoses, gamma: FloatArray, temperature: float, regularisation: float) -> FloatArray:
-    """Power of what is left of particles without the reference of their class, in units of what noise leaves.
+    """Power of what is left of particles without the reference of their class: Σ|G − H·A|²/σ² over Σ H.
 
-    Σ|G − H·A|²/σ² over Σ H, by the reference without the particle's own share.
+    A is the reference without the particle's own share. White noise of variance σ²H leaves 1; what errors of pose, neighbours and
+    correlated noise leave besides is in all particles, and is for comparing them only.
 
     Parameters
     ----------
@@ -35,15 +35,14 @@ def misfit(part: FixedPoses, gamma: FloatArray, temperature: float, regularisati
     Returns
     -------
     ndarray, shape (n,)
-        About 1 where noise is all that is left.
     """
     common, sums = references(part, gamma, temperature, regularisation)
     least = np.maximum(common.rho, 1e-20)
     compared = part.lattice.shell[: part.g.shape[1]] > 0
     left = np.empty(len(gamma))
     for i, c in enumerate(gamma.argmax(1)):
-        g, h, (numerator, denominator), share = part.g[i], part.h[i], sums[c], np.float32(gamma[i, c])
-        rest = g - h * (numerator - share * part.inside.g[i]) / np.maximum(denominator - share * h, least)
+        h, (numerator, denominator) = part.h[i], sums[c]
+        rest = part.g[i] - h * without_own(part, i, np.float32(gamma[i, c]), numerator, denominator, least)
         left[i] = ((rest.real**2 + rest.imag**2) / part.noise[i])[compared].sum() / max(float(h[compared].sum()), 1e-20)
     return left
 

@@ -151,19 +151,20 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
     """The shell up to which classes are told apart, their posteriors, and the agreement between starts."""
     o, finest, extent = setup.options, state.last_shell, setup.lattice.n * setup.pixel_size
 
-    def clustered(last: int) -> tuple[FloatArray, float]:
-        part = fixed.up_to(last)
-        given = (part.g, part.h, part.lattice, part.noise, state.temperature, o.classes, o.regularisation)
-        return cluster(*given, o.restarts if o.classes > 1 else 1, o.seed, o.threads, reporter, part.inside)
-
-    if o.classes == 1 or o.class_limit >= 0:
+    measured = o.classes > 1 and o.class_limit < 0
+    if measured:
+        reach = class_shell(fixed, finest, o.classes, state.temperature, o.regularisation, o.seed, o.threads, reporter)
+        last = reach.shell
+    else:
         last = int(np.clip(extent / o.class_limit + 0.5, 1, finest)) if o.class_limit > 0 and o.classes > 1 else finest
-        return last, *clustered(last)
-    reach = class_shell(fixed, finest, o.classes, state.temperature, o.regularisation, o.seed, o.threads, reporter)
-    gamma, agreement = clustered(reach.shell)
-    apart = with_outliers(fixed.up_to(reach.shell), gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
+    part = fixed.up_to(last)
+    given = (part.g, part.h, part.lattice, part.noise, state.temperature, o.classes, o.regularisation)
+    gamma, agreement = cluster(*given, o.restarts if o.classes > 1 else 1, o.seed, o.threads, reporter, part.inside)
+    if not measured:
+        return last, gamma, agreement
+    apart = with_outliers(part, gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
     gamma = gamma if apart is None else apart
-    last, gamma = extended(fixed, gamma, reach.shell, finest, state.temperature, o.regularisation, o.threads)
+    last, gamma = extended(fixed, gamma, last, finest, state.temperature, o.regularisation, o.threads)
     reporter.message(
         f"Classes are told apart up to {extent / last:.0f} Å, {alive(gamma)} of {o.classes}; two halves of the particles agree about "
         f"{reach.classes} of them up to {extent / reach.shell:.0f} Å (adjusted Rand index {reach.index:.2f})."

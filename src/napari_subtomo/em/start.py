@@ -92,7 +92,7 @@ class Common:
     expected : ndarray, shape (V,)
         Power of a difference, δT|Ā|².
     rho : ndarray, shape (V,), float32
-        σ² over it, at most `MOST_RHO`.
+        σ² over it, at most `MOST_RHO` times the largest weight.
     share : ndarray, shape (V,), float32
         ρ over what Ā was divided by: what a datum adds to ρĀ.
     """
@@ -292,28 +292,28 @@ def annealed(
 
 
 def fewest(n: int) -> float:
-    """Of n particles, those that a class has at least that has not died."""
+    """Least number of members, of n particles in all, that a class has that has not died."""
     return max(2.0, LEAST_SHARE * n)
 
 
 def alive(gamma: FloatArray) -> int:
     """Number of classes that have not died, of particles with posteriors `gamma`."""
-    return lived(gamma.argmax(1), gamma.shape[1])
+    return living(gamma.argmax(1), gamma.shape[1])
 
 
-def lived(labels: npt.NDArray[np.int64], classes: int) -> int:
+def living(labels: npt.NDArray[np.int64], classes: int) -> int:
     """Number of classes that have not died, of labels 0 … classes − 1, shape (n,)."""
     return int(np.count_nonzero(np.bincount(labels, minlength=classes) >= fewest(len(labels))))
 
 
-def _without_dead(gamma: FloatArray, least: float, rng: np.random.Generator) -> FloatArray | None:
+def _without_dead(gamma: FloatArray, rng: np.random.Generator) -> FloatArray | None:
     """A partition whose largest class shares its particles at random with those that have died; None where all live.
 
     A class dies where another one, such as beads, has set itself apart first: what is left can be told apart only then.
     """
     labels, classes = gamma.argmax(1), gamma.shape[1]
     counts = np.bincount(labels, minlength=classes)
-    dead, largest = np.flatnonzero(counts < least), int(counts.argmax())
+    dead, largest = np.flatnonzero(counts < fewest(len(gamma))), int(counts.argmax())
     if not len(dead):
         return None
     labels[labels == largest] = rng.permutation(np.resize(np.append(dead, largest), counts[largest]))
@@ -357,7 +357,7 @@ def cluster(
         rng = np.random.default_rng([seed, 5, restart])
         result = settled(np.eye(classes)[rng.permutation(np.arange(n) % classes)])
         for _ in range(classes):
-            if (halved := _without_dead(result, fewest(n), rng)) is None:
+            if (halved := _without_dead(result, rng)) is None:
                 break
             again = settled(halved)
             if alive(again) <= alive(result):

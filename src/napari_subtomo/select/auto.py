@@ -19,7 +19,8 @@ LEAST_SHARE, LEAST_OF_MEAN = 0.1, 0.3
 WORST_RESOLUTION = 1.5
 #: maps are alike where both are resolved when they correlate by more than this: species that share most of their mass have 0.9, gold 0.4
 ALIKE = 0.7
-#: a class that is not alike and this many times as dense as the largest one is of metal: species have 1, beads of gold 6 to 9
+#: a class that is not alike and this many times as dense as the largest one is of metal: species have about 1, and gold stands out
+#: against water about eight times as much as protein does (`simulate`)
 METAL = 3.0
 #: a class dissolves when its stability is below this (Hennig 2007)
 LEAST_STABILITY = 0.5
