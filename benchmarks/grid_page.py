@@ -28,6 +28,8 @@ FIGURES: tuple[tuple[str, str, int, Callable[[Run], float | None]], ...] = (
     ("angle", "°", 1, lambda run: run["all_poses"]["degrees_median"] if run["all_poses"] else None),
     ("position", "Å", 1, lambda run: run["all_poses"]["angstrom_median"] if run["all_poses"] else None),
     ("map, FSC = 0.5", "Å", 0, _best_map),
+    ("an iteration", "s", 1, lambda run: run["run"]["median_cpu_seconds"]),
+    ("memory", "MiB", 0, lambda run: run["run"]["peak_mb"]),
 )
 #: quantile of Student's distribution for a two-sided 95 % interval, by degrees of freedom
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -105,8 +107,10 @@ def document(data: Mapping[str, Any], cells: Mapping[str, Any], centre: str) -> 
         f"One central sample, simulated with `{centre}`, and one factor changed at a time. Seeds were not used in development. The index",
         "is the adjusted Rand index against the truth: of true particles by species, and of everything after classes were kept as",
         "`select --auto` keeps them (rejected particles are one group). Angle and position: median errors of all true particles.",
-        "Map: the best class against its density. Mean, and range where there is more than one sample; n is the number of samples",
-        f"(seeds from 101 on). Fingerprints of the code: {codes(data)}.",
+        "Map: the best class against its density. An iteration: median from the fifth on, seconds of both processors together; others ran",
+        "at the same time, and the two programs at different ones ([side by side](benchmarks-peer.md) times are elsewhere). Memory: the",
+        "largest. Mean, and range where there is more than one sample; n is the number of samples (seeds from 101 on).",
+        f"Fingerprints of the code: {codes(data)}.",
         "",
         "## napari-subtomo",
         "",

@@ -159,3 +159,25 @@ def test_poses_that_hold_nothing_are_not_remembered(monkeypatch):
     assert broad[1] < 0.85 * broad[0] and sharp[0] == sharp[1] == 1
     lost = set(zip(*(getattr(kept[0.0][0], n) for n in ("shift", "klass", "rotation")), strict=True))
     assert lost >= set(zip(*(getattr(kept[posteriors.TAIL][0], n) for n in ("shift", "klass", "rotation")), strict=True))
+
+
+def test_poses_found_in_several_passes_are_put_together_best_first():
+    rng = np.random.default_rng(6)
+    found, every = [], []
+    for first in (0, 10):  # two passes over the rotations, the second in two blocks of particles
+        for ids in ([np.arange(3)], [np.arange(1), np.arange(1, 3)])[first > 0]:
+            particle = np.repeat(ids, rng.integers(1, 40, len(ids)))
+            score = rng.normal(0, 3, len(particle)).astype(np.float32)
+            order = np.lexsort((-score, particle))
+            shift, klass, rotation = rng.integers(0, 10, (3, len(particle))).astype(np.int32)
+            found.append(posteriors.Block(particle, shift, klass, rotation + np.int32(first), score[order]))
+            every += zip(particle, -score[order], shift, klass, rotation + first, strict=True)
+    joined = posteriors._joined(found, 3)
+    assert not found, "blocks are held twice"
+    expected = np.array(sorted(every))
+    np.testing.assert_array_equal(joined.particle, expected[:, 0])
+    np.testing.assert_array_equal(joined.score, -expected[:, 1].astype(np.float32))
+    for i, values in enumerate((joined.shift, joined.klass, joined.rotation), 2):
+        np.testing.assert_array_equal(values, expected[:, i])
+    first = joined.particles(slice(1, 3))
+    np.testing.assert_array_equal(first, joined.particle[joined.start[1] :])

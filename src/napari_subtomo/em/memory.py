@@ -30,7 +30,8 @@ _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read an
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
 _SIGNIFICANT = 50  # pairs of class and rotation that hold a particle's posterior where it is broad
 _MORE = 0.7  # what a further thread adds: threads are seldom at their fullest at once
-_REMEMBERED = 5000  # poses of a particle within reach of its best
+_REMEMBERED = 14_000  # poses of a particle within reach of its best, where it is broad
+_JOINED = 40  # bytes of a remembered pose while those of all particles are put together
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bo
         some = steps[max(first - 1, 0)].particles
         parts.append(_clustering(steps[first], some))
         if options.class_limit < 0:
-            parts.append(24.0 * some * steps[first].voxels + working_bytes(options.threads, some, steps[first].voxels) + 2 * BLOCK_BYTES)
+            parts.append(24.0 * some * steps[first].voxels + working_bytes(options.threads, some, steps[first].voxels) + BLOCK_BYTES)
         if at_poses(options, n):
             parts.append(_clustering(steps[-1], n))
     return Memory(particles, max(parts) + n * _TABLE, scratch)
@@ -130,7 +131,8 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     shifted = 8 * step.functions * (step.voxels + classes * chunk(step)) + 8 * step.shifts * classes * chunk(step)
     together = in_block(shifted, step)
     block = together * (shifted + 20 * step.voxels)
-    remembered = 16.0 * n * min(step.shifts * classes * step.rotations, _REMEMBERED)
+    found = n * min(step.shifts * classes * step.rotations, _REMEMBERED)
+    remembered = 8.0 * found  # half of them come into the maps
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
     few = n / step.folds * step.functions >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
     turning = points * max(180, 64 + 12 * references + threads * (40 if few else 16) * classes)
@@ -154,6 +156,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     return {
         "coarse search": coarse,
         "search": always + search,
+        "joining": always + _JOINED * found,
         "summing": always + remembered + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
         "insertion": always + sums + insertion,
         "residuals": always + 12 * nodes * references + shells,

@@ -17,7 +17,7 @@ from napari_subtomo.geometry import so3
 from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.options.classify import ClassifyOptions
 
-SHARE_OF_MASK = 0.8  # usual radius of a particle, in radii of the mask diameter
+SHARE_OF_MASK = 0.9  # usual radius of the mask that is found, in radii of the mask diameter
 _EXACT = 8  # steps in a search range up to which its points are counted one by one
 
 
@@ -82,7 +82,7 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
     for iteration in range(1, options.iterations + 1):
         shell = min(first + iteration - 1, last)
         everywhere = options.align and options.local_range < 0 and iteration <= options.global_iterations
-        rotations, shifts = poses(options, shell, box, pixel, everywhere)
+        rotations, shifts = poses(options, shell, box, pixel, everywhere, iteration > 1)
         many = iteration > alone and (waits or iteration > 1 or options.absolute_greyscale)
         asked = 0.0 if options.map_limit < 0 else box * pixel / max(options.map_limit, 2 * pixel)
         map_shell = min((box - 1) // 2, max(shell + M_STEP_SHELLS, int(asked + 0.5)))
@@ -116,12 +116,15 @@ def grid_nodes(options: ClassifyOptions, box: int, last_shell: int) -> int:
     return edge * edge * (edge // 2 + 1)
 
 
-def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhere: bool = False) -> tuple[int, int]:
-    """Rotations and shifts of a search up to a shell; in a search of all orientations, those about each candidate."""
+def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhere: bool = False, masked: bool = True) -> tuple[int, int]:
+    """Rotations and shifts of a search up to a shell; in a search of all orientations, those about each candidate.
+
+    `masked`: the mask of the particle has been found, as it is from the second iteration on.
+    """
     if not options.align:
         return 1, 1
     angle, shift = options.angular_step, options.offset_step
-    radius = expected_radius(options, pixel)
+    radius = expected_radius(options, pixel, masked)
     if not options.fixed_sampling:
         angle, shift = steps_for(shell, box, radius, angle, shift)
     if options.local_range >= 0:
@@ -133,9 +136,9 @@ def poses(options: ClassifyOptions, shell: int, box: int, pixel: float, everywhe
     return _rotations(REACH * 2 * options.angular_step / angle), _shifts(min(coarse_shift, options.offset_range) / shift)
 
 
-def expected_radius(options: ClassifyOptions, pixel: float) -> float:
-    """About how far a particle will be found to reach, pixels: somewhat less than its mask, where that is found."""
-    finds = options.auto_mask and options.solvent_mask is None
+def expected_radius(options: ClassifyOptions, pixel: float, masked: bool = True) -> float:
+    """About how far a particle will be found to reach, pixels: somewhat less than its mask, once that has been found."""
+    finds = masked and options.auto_mask and options.solvent_mask is None
     return (SHARE_OF_MASK if finds else 1.0) * options.mask_diameter / 2 / pixel
 
 

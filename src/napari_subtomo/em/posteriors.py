@@ -58,6 +58,10 @@ class Poses:
         """Particle of each pose, shape (e,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.start))
 
+    def particles(self, some: slice) -> IntArray:
+        """Particle of each pose of some particles."""
+        return np.repeat(np.arange(some.start, some.stop), np.diff(self.start[some.start : some.stop + 1]))
+
     def of(self, particle: int) -> Poses:
         """The poses of one particle."""
         here = slice(self.start[particle], self.start[particle + 1])
@@ -141,15 +145,24 @@ def _those_that_matter(row: IntArray, scores: npt.NDArray[np.float32], top: Floa
 
 
 def _joined(found: list[Block], count: int) -> Poses:
-    """Poses of all particles, the best of each first."""
-    particle = np.concatenate([block.particle for block in found])
-    score = np.concatenate([block.score for block in found])
-    runs = np.count_nonzero(np.diff(particle)) + 1
-    # found in one pass, the poses of a particle are together and in order; in several, they come from several blocks
-    order = np.argsort(particle, kind="stable") if runs == count else best_first(particle, score)
-    shift, klass, rotation = (np.concatenate([getattr(b, name) for b in found])[order] for name in ("shift", "klass", "rotation"))
-    start = np.append(0, np.cumsum(np.bincount(particle, minlength=count)))
-    return Poses(start, shift, klass, rotation, score[order])
+    """Poses of all particles, the best of each first; blocks are taken out of the list, so that poses are not held twice."""
+    start = np.append(0, np.cumsum(sum(np.bincount(block.particle, minlength=count) for block in found)))
+    shift, klass, rotation = (np.empty(start[-1], np.int32) for _ in range(3))
+    score, filled, several = np.empty(start[-1], np.float32), start[:-1].copy(), np.zeros(count, bool)
+    while found:
+        block = found.pop(0)
+        ids, first, each = np.unique(block.particle, return_index=True, return_counts=True)
+        to = np.repeat(filled[ids] - first, each) + np.arange(len(block.particle))
+        shift[to], klass[to], rotation[to], score[to] = block.shift, block.klass, block.rotation, block.score
+        several[ids] |= filled[ids] > start[ids]
+        filled[ids] += each
+    poses = Poses(start, shift, klass, rotation, score)
+    for some in _pieces(start):  # found in one pass, the poses of a particle are in order; in several, they come from several blocks
+        if several[some].any():
+            rows = slice(start[some.start], start[some.stop])
+            order = rows.start + best_first(poses.particles(some) - some.start, score[rows])
+            shift[rows], klass[rows], rotation[rows], score[rows] = shift[order], klass[order], rotation[order], score[order]
+    return poses
 
 
 def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 1) -> tuple[Poses, ParticleResults]:
@@ -179,7 +192,7 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
     def weigh(some: slice) -> None:
         """Posteriors of the poses of some particles, and the means about the best of each."""
         rows, begin = slice(start[some.start], start[some.stop]), start[some] - start[some.start]
-        of = np.repeat(np.arange(len(begin)), np.diff(start[some.start : some.stop + 1]))
+        of = poses.particles(some) - some.start
         values, klass = poses.score[rows].astype(np.float64), poses.klass[rows]
         if step.cross_correlation:
             gamma = np.zeros(len(values))
@@ -216,14 +229,21 @@ def with_classes(given: FloatArray, poses: Poses, running: FloatArray) -> tuple[
         The best of each particle first, as those returned.
     running : ndarray, shape (n, classes)
     """
-    particle, seen = poses.particle, np.zeros(running.shape, bool)
-    seen[particle, poses.klass] = True
+    seen, pieces = np.zeros(running.shape, bool), list(_pieces(poses.start))
+    for some in pieces:
+        seen[poses.particles(some), poses.klass[poses.start[some.start] : poses.start[some.stop]]] = True
     sums = given_sums(np.where(seen, given, 0), running)
-    more = np.subtract(sums, running, out=np.zeros_like(sums), where=seen)[particle, poses.klass]
-    there = np.isfinite(more)
-    kept = poses.kept(there, (poses.score + np.where(there, more, 0)).astype(np.float32))
-    order = best_first(kept.particle, kept.score)
-    return Poses(kept.start, kept.shift[order], kept.klass[order], kept.rotation[order], kept.score[order]), sums
+    more = np.subtract(sums, running, out=np.zeros_like(sums), where=seen)
+    parts, counts = [], np.zeros(len(poses), np.int64)
+    for some in pieces:  # what sorting takes is many times what poses take
+        rows, particle = slice(poses.start[some.start], poses.start[some.stop]), poses.particles(some)
+        score = (poses.score[rows] + more[particle, poses.klass[rows]]).astype(np.float32)
+        there = np.flatnonzero(np.isfinite(score))
+        there = there[best_first(particle[there] - some.start, score[there])]
+        counts[some] = np.bincount(particle[there] - some.start, minlength=some.stop - some.start)
+        parts.append((poses.shift[rows][there], poses.klass[rows][there], poses.rotation[rows][there], score[there]))
+    shift, klass, rotation, score = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return Poses(np.append(0, np.cumsum(counts)), shift, klass, rotation, score), sums
 
 
 def given_sums(given: FloatArray, running: FloatArray) -> FloatArray:
