@@ -126,7 +126,10 @@ def document(data: Mapping[str, Any], cells: Mapping[str, Any], centre: str) -> 
                 count = max(pair[2] for pair in pairs if pair)
                 texts = [f"{p[0]:+.{d}f} ± {p[1]:.{d}f}" if p else "–" for p, (_, _, d, _) in zip(pairs, FIGURES, strict=True)]
                 differences.append([f"{cell.factor}: {cell.level}", str(count), *texts])
-        said = "Mean over the samples that both classified, with its 95 % interval (paired, Student's distribution)."
+        said = (
+            "Mean over the samples that both classified, with its 95 % interval (paired, Student's distribution). A map of particles of "
+            "all species together has more of them than one of a single species, and may be the sharper one for it."
+        )
         if differences:
             lines += ["", "## Difference, ours less RELION's", "", said, "", *table_lines(differences, heads())]
         else:
