@@ -83,6 +83,11 @@ class Block:
     rotation: npt.NDArray[np.int32]
     score: npt.NDArray[np.float32]
 
+    def runs(self) -> tuple[IntArray, IntArray, IntArray]:
+        """The particles, the row of the first pose of each, and how many it has."""
+        first = np.flatnonzero(np.diff(self.particle, prepend=-1))
+        return self.particle[first], first, np.diff(first, append=len(self.particle))
+
 
 def collect(
     log: Any, ids: IntArray, first_rotation: int, running: FloatArray, best: FloatArray, found: list[Block], span: float = SPAN
@@ -146,12 +151,16 @@ def _those_that_matter(row: IntArray, scores: npt.NDArray[np.float32], top: Floa
 
 def _joined(found: list[Block], count: int) -> Poses:
     """Poses of all particles, the best of each first; blocks are taken out of the list, so that poses are not held twice."""
-    start = np.append(0, np.cumsum(sum(np.bincount(block.particle, minlength=count) for block in found)))
+    counts = np.zeros(count, np.int64)
+    for block in found:
+        ids, _, each = block.runs()
+        counts[ids] += each
+    start = np.append(0, np.cumsum(counts))
     shift, klass, rotation = (np.empty(start[-1], np.int32) for _ in range(3))
     score, filled, several = np.empty(start[-1], np.float32), start[:-1].copy(), np.zeros(count, bool)
     while found:
         block = found.pop(0)
-        ids, first, each = np.unique(block.particle, return_index=True, return_counts=True)
+        ids, first, each = block.runs()
         to = np.repeat(filled[ids] - first, each) + np.arange(len(block.particle))
         shift[to], klass[to], rotation[to], score[to] = block.shift, block.klass, block.rotation, block.score
         several[ids] |= filled[ids] > start[ids]
