@@ -68,6 +68,7 @@ BOUND = ("tests/em/test_bound.py",)
 CONSENSUS = ("tests/em/test_consensus.py",)
 PROBABILITIES = ("tests/em/test_laws.py::test_posteriors_are_probabilities_in_every_iteration",)
 KEPT = ("tests/em/test_laws.py::test_the_poses_that_make_maps_hold_the_posteriors_but_for_a_thousandth",)
+SEVERAL = ("tests/em/test_memory.py::test_poses_found_in_several_passes_are_put_together_best_first",)
 UNITS = ("tests/em/test_laws.py::test_grey_scale_and_weights_have_no_unit",)
 THREADS = ("tests/em/test_laws.py::test_the_number_of_threads_does_not_change_a_bit",)
 COMMON_TURN = ("tests/em/test_laws.py::test_quarter_turns_of_reference_mask_and_orientations_turn_the_result",)
@@ -202,9 +203,16 @@ MUTATIONS = (
     Mutation(
         "classes at poses: the best first",
         "em/posteriors.py",
-        "order = best_first(kept.particle, kept.score)",
-        "order = slice(None)",
+        "there = there[best_first(particle[there] - some.start, score[there])]",
+        "pass",
         AT_POSES,
+    ),
+    Mutation(
+        "poses of several passes: the best first",
+        "em/posteriors.py",
+        "several[ids] |= filled[ids] > start[ids]",
+        "pass",
+        SEVERAL,
     ),
     Mutation("classes at poses: without alignment", "em/stored_poses.py", "log if step.given is None else", "log if True else", AT_POSES),
     Mutation("what is common: weights", "em/start.py", "expected, 1e-30) / OUTLIER) ** 2", "expected, 1e-30) / 1e9) ** 2", AT_POSES),
