@@ -5,14 +5,15 @@ Solvent is clamped always: the mask of the references multiplies them, and outsi
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import next_fast_len
+from scipy.fft import irfftn, next_fast_len, rfftn
 
-from napari_subtomo.em.lattice import Lattice, lattice_map
+from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References
 from napari_subtomo.em.solvent import solvent_mask
 from napari_subtomo.em.statistics import Sums
@@ -91,11 +92,22 @@ class Region:
     def __init__(self, mask: Maps, lattice: Lattice, voxels: int) -> None:
         # twice as many samples as the last shell needs: a product with the mask does not fold back into it
         n = min(lattice.n, 2 * next_fast_len(2 * int(lattice.shell[voxels - 1]) + 1)) if lattice.n % 2 == 0 else lattice.n
-        self._lattice, self._mask = replace(lattice, n=n), fourier_crop(mask, n) if n < lattice.n else mask
-        self._index = self._lattice.half_layout_index()[:voxels]
+        cropped = fourier_crop(mask, n) if n < lattice.n else mask
+        # the origin is in the corner, as transforms have it, so that nothing is rolled for each particle
+        self._mask = np.fft.ifftshift(cropped).astype(np.float32)
+        index = replace(lattice, n=n).half_layout_index()[:voxels]
+        x, y, z = lattice.k[:voxels].astype(np.int64).T
+        self._plane = np.flatnonzero(x == 0)
+        # with x = 0, the half that the lattice leaves out
+        self._mates = ((-z % n * n + -y % n) * (n // 2 + 1))[self._plane]
+        self._index, self._shape = index, (n, n, n // 2 + 1)
 
     def __call__(self, values: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
         """Values, shape (V,), of the masked map of values of shape (V,)."""
-        inside = lattice_map(values, self._lattice) * self._mask
-        transform: npt.NDArray[np.complex64] = np.fft.rfftn(np.fft.ifftshift(inside)).ravel()[self._index].astype(np.complex64)
+        half = np.zeros(math.prod(self._shape), np.complex64)
+        half[self._index] = values
+        half[self._mates] = values[self._plane].conj()
+        inside = irfftn(half.reshape(self._shape), s=self._mask.shape)
+        inside *= self._mask
+        transform: npt.NDArray[np.complex64] = rfftn(inside).ravel()[self._index]
         return transform

@@ -17,6 +17,7 @@ from napari_subtomo.io.particles import ParticleSet
 from napari_subtomo.io.project import Project
 from napari_subtomo.io.stacks import StackSubtomograms
 from napari_subtomo.io.tomograms import TomogramSet
+from napari_subtomo.numerics.backend import fft_module
 from napari_subtomo.numerics.fourier import full_to_half
 from napari_subtomo.progress import Reporter
 
@@ -167,8 +168,9 @@ def _read(data_path: Path, weight_path: Path, premultiplied: bool, box: int) -> 
         )
     if premultiplied:
         return Subtomogram(data, np.maximum(volume, 0))
-    product = np.fft.rfftn(np.fft.ifftshift(data)) * volume
-    real = np.fft.fftshift(np.fft.irfftn(product, s=data.shape, axes=(0, 1, 2)))
+    transforms = fft_module(np)
+    product = transforms.rfftn(np.fft.ifftshift(data)) * volume
+    real = np.fft.fftshift(transforms.irfftn(product, s=data.shape, axes=(0, 1, 2)))
     return Subtomogram(real.astype(np.float32), volume**2)
 
 
