@@ -24,7 +24,7 @@ def nodes_of(box: int) -> int:
     return (2 * box) ** 2 * (box + 1)
 
 
-def per_transform(box: int, rates: Rates) -> float:
+def per_transform(box: float, rates: Rates) -> float:
     """Seconds for the transform of a box that is not padded."""
     return rates.transform * box**3
 

@@ -17,6 +17,8 @@ from napari_subtomo.jobs.rates import Rates
 from napari_subtomo.options.classify import ClassifyOptions
 
 _COMPARED = 5e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
+_ROUND = 1e-3  # seconds for what a round takes besides, whatever its particles
+_SETTLED = 0.2  # share of the rounds, for each class, after which EM has settled
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
 _FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 
@@ -44,11 +46,13 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
                 each_takes[i] += n * _judged(step, box, pixel, options, rates) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
         told = _told_by(last, box, pixel, options)
-        clustering += options.restarts * options.classes * some * told * (HOT_ROUNDS + ROUNDS) * _COMPARED / starts
+        clustering += options.restarts * _em(some, told, HOT_ROUNDS + ROUNDS, box, options, rates) / starts
         if options.class_limit < 0:
-            halves = sum(half_sphere(shell + 0.5) for shell in tried(_shell(last)))
-            halves *= SPLITS * min(some, MOST) * options.classes * (HOT_ROUNDS + HALVES_ROUNDS) * _COMPARED
-            clustering += halves / shared_by(options.threads, facts.cores, SPLITS)
+            asked = min(some, MOST)
+            halves = [half_sphere(shell + 0.5) for shell in tried(_shell(last))]
+            each = [2 * _em(asked / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates) for voxels in halves]
+            masks = [asked * _masked(voxels, box, rates) for voxels in halves]
+            clustering += SPLITS * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, SPLITS)
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -85,11 +89,23 @@ def _told_by(step: Iteration, box: int, pixel: float, options: ClassifyOptions) 
     return min(step.voxels, half_sphere(shell + 0.5))
 
 
+def _em(n: float, voxels: float, rounds: int, box: int, options: ClassifyOptions, rates: Rates) -> float:
+    """Seconds of leave-one-out EM of n particles at fixed poses, of at most so many rounds: particles compared, differences masked."""
+    classes = options.classes
+    return min(1.0, _SETTLED * classes) * rounds * (classes * n * voxels * _COMPARED + (classes + 1) * _masked(voxels, box, rates) + _ROUND)
+
+
+def _masked(voxels: float, box: int, rates: Rates) -> float:
+    """Seconds for a mask in real space of values up to a shell: two transforms of the smallest box that does (`em.constraints.Region`)."""
+    shell = float(np.cbrt(voxels / half_sphere(1.0))) - 0.5
+    return 2.5 * per_transform(min(box, 4 * shell + 2), rates)
+
+
 def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, rates: Rates) -> float:
     """Seconds for the class of a particle at its best pose."""
     voxels = _told_by(step, box, pixel, options)
     turned = _resample(box, voxels, rates, 2) if options.align else 0.0
-    return turned + options.classes * voxels * WARM_ROUNDS * _COMPARED
+    return turned + _masked(voxels, box, rates) + options.classes * voxels * WARM_ROUNDS * _COMPARED
 
 
 def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
