@@ -164,8 +164,9 @@ def test_poses_that_hold_nothing_are_not_remembered(monkeypatch):
 def test_poses_found_in_several_passes_are_put_together_best_first():
     rng = np.random.default_rng(6)
     found, every = [], []
-    for first in (0, 10):  # two passes over the rotations, the second in two blocks of particles
-        for ids in ([np.arange(3)], [np.arange(1), np.arange(1, 3)])[first > 0]:
+    blocks = {0: [np.arange(3)], 10: [np.arange(1), np.arange(1, 3)]}  # two passes, by their first rotations
+    for first, of_pass in blocks.items():
+        for ids in of_pass:
             particle = np.repeat(ids, rng.integers(1, 40, len(ids)))
             score = rng.normal(0, 3, len(particle)).astype(np.float32)
             order = np.lexsort((-score, particle))

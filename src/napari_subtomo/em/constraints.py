@@ -95,12 +95,9 @@ class Region:
         cropped = fourier_crop(mask, n) if n < lattice.n else mask
         # the origin is in the corner, as transforms have it, so that nothing is rolled for each particle
         self._mask = np.fft.ifftshift(cropped).astype(np.float32)
-        index = replace(lattice, n=n).half_layout_index()[:voxels]
-        x, y, z = lattice.k[:voxels].astype(np.int64).T
-        self._plane = np.flatnonzero(x == 0)
-        # with x = 0, the half that the lattice leaves out
-        self._mates = ((-z % n * n + -y % n) * (n // 2 + 1))[self._plane]
-        self._index, self._shape = index, (n, n, n // 2 + 1)
+        smaller = replace(lattice, n=n)
+        self._index, (self._plane, self._mates) = smaller.half_layout_index(voxels), smaller.friedel_mates(voxels)
+        self._shape = n, n, n // 2 + 1
 
     def __call__(self, values: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
         """Values, shape (V,), of the masked map of values of shape (V,)."""

@@ -57,11 +57,17 @@ class Lattice:
         """Voxels per shell, shape (last_shell + 1,)."""
         return np.bincount(self.shell, minlength=self.last_shell + 1)
 
-    def half_layout_index(self) -> npt.NDArray[np.int64]:
-        """Flat index of each voxel in an unpadded FFTW half layout (n, n, n // 2 + 1)."""
-        x, y, z = self.k.astype(np.int64).T
+    def half_layout_index(self, voxels: int | None = None) -> npt.NDArray[np.int64]:
+        """Flat index of each of the first voxels (default: all) in an unpadded FFTW half layout (n, n, n // 2 + 1)."""
+        x, y, z = self.k[:voxels].astype(np.int64).T
         index: npt.NDArray[np.int64] = ((z % self.n) * self.n + y % self.n) * (self.n // 2 + 1) + x
         return index
+
+    def friedel_mates(self, voxels: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Which of the first voxels have k_x = 0, and where in that layout their Friedel mates are, which the lattice leaves out."""
+        x, y, z = self.k[:voxels].astype(np.int64).T
+        plane = np.flatnonzero(x == 0)
+        return plane, ((-z % self.n * self.n + -y % self.n) * (self.n // 2 + 1))[plane]
 
 
 def lattice_map(values: npt.NDArray[np.complex64], lattice: Lattice) -> npt.NDArray[np.float32]:
@@ -77,10 +83,9 @@ def lattice_map(values: npt.NDArray[np.complex64], lattice: Lattice) -> npt.NDAr
     ndarray, shape (n, n, n), float32
     """
     n = lattice.n
-    half = np.zeros((n, n, n // 2 + 1), np.complex128)
-    x, y, z = lattice.k[: len(values)].astype(int).T
-    half[z, y, x] = values
-    plane = x == 0
-    half[-z[plane], -y[plane], 0] = values[plane].conj()
-    volume: npt.NDArray[np.float32] = np.fft.fftshift(np.fft.irfftn(half, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+    half = np.zeros(n * n * (n // 2 + 1), np.complex128)
+    plane, mates = lattice.friedel_mates(len(values))
+    half[lattice.half_layout_index(len(values))] = values
+    half[mates] = values[plane].conj()
+    volume: npt.NDArray[np.float32] = np.fft.fftshift(np.fft.irfftn(half.reshape(n, n, -1), s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
     return volume

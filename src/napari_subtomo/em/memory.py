@@ -132,7 +132,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     together = in_block(shifted, step)
     block = together * (shifted + 20 * step.voxels)
     found = n * min(step.shifts * classes * step.rotations, _REMEMBERED)
-    remembered = 8.0 * found  # half of them come into the maps
+    remembered = 8.0 * found  # 16 bytes each, of the half that comes into the maps
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
     few = n / step.folds * step.functions >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
     turning = points * max(180, 64 + 12 * references + threads * (40 if few else 16) * classes)

@@ -92,14 +92,14 @@ def iterations(options: ClassifyOptions, n: int, box: int, pixel: float, last_re
         few = functions(shifts, options.offset_range, shell / box)
         some = subset_size(options, n, iteration)
         step = Iteration(some, rotations, shifts, classes, voxels, map_voxels, nodes, folds, few)
-        found.append(_after_coarse_pass(step, options, shell, box, pixel) if everywhere else step)
+        found.append(_after_coarse_pass(step, options, shell, box, pixel, iteration > 1) if everywhere else step)
     return found
 
 
-def _after_coarse_pass(step: Iteration, options: ClassifyOptions, shell: int, box: int, pixel: float) -> Iteration:
+def _after_coarse_pass(step: Iteration, options: ClassifyOptions, shell: int, box: int, pixel: float, masked: bool) -> Iteration:
     """An iteration about the candidates of a coarse pass over all orientations."""
     angle = 2 * options.angular_step
-    told, shift = coarse_limits(shell, box, expected_radius(options, pixel), angle, options.offset_step)
+    told, shift = coarse_limits(shell, box, expected_radius(options, pixel, masked), angle, options.offset_step)
     rotations = orientations_of(angle, symmetry_order(options.symmetry))
     shifts = _shifts(options.offset_range / shift)
     few = functions(shifts, options.offset_range, told / box)

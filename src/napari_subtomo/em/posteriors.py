@@ -56,15 +56,19 @@ class Poses:
     @property
     def particle(self) -> IntArray:
         """Particle of each pose, shape (e,)."""
-        return np.repeat(np.arange(len(self)), np.diff(self.start))
+        return self.particles(slice(0, len(self)))
 
     def particles(self, some: slice) -> IntArray:
         """Particle of each pose of some particles."""
         return np.repeat(np.arange(some.start, some.stop), np.diff(self.start[some.start : some.stop + 1]))
 
+    def rows(self, some: slice) -> slice:
+        """Where the poses of some particles are."""
+        return slice(self.start[some.start], self.start[some.stop])
+
     def of(self, particle: int) -> Poses:
         """The poses of one particle."""
-        here = slice(self.start[particle], self.start[particle + 1])
+        here = self.rows(slice(particle, particle + 1))
         return Poses(np.array([0, here.stop - here.start]), self.shift[here], self.klass[here], self.rotation[here], self.score[here])
 
     def kept(self, rows: npt.NDArray[np.bool_], score: npt.NDArray[np.float32]) -> Poses:
@@ -168,7 +172,7 @@ def _joined(found: list[Block], count: int) -> Poses:
     poses = Poses(start, shift, klass, rotation, score)
     for some in _pieces(start):  # found in one pass, the poses of a particle are in order; in several, they come from several blocks
         if several[some].any():
-            rows = slice(start[some.start], start[some.stop])
+            rows = poses.rows(some)
             order = rows.start + best_first(poses.particles(some) - some.start, score[rows])
             shift[rows], klass[rows], rotation[rows], score[rows] = shift[order], klass[order], rotation[order], score[order]
     return poses
@@ -200,7 +204,7 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
 
     def weigh(some: slice) -> None:
         """Posteriors of the poses of some particles, and the means about the best of each."""
-        rows, begin = slice(start[some.start], start[some.stop]), start[some] - start[some.start]
+        rows, begin = poses.rows(some), start[some] - start[some.start]
         of = poses.particles(some) - some.start
         values, klass = poses.score[rows].astype(np.float64), poses.klass[rows]
         if step.cross_correlation:
@@ -240,12 +244,12 @@ def with_classes(given: FloatArray, poses: Poses, running: FloatArray) -> tuple[
     """
     seen, pieces = np.zeros(running.shape, bool), list(_pieces(poses.start))
     for some in pieces:
-        seen[poses.particles(some), poses.klass[poses.start[some.start] : poses.start[some.stop]]] = True
+        seen[poses.particles(some), poses.klass[poses.rows(some)]] = True
     sums = given_sums(np.where(seen, given, 0), running)
     more = np.subtract(sums, running, out=np.zeros_like(sums), where=seen)
     parts, counts = [], np.zeros(len(poses), np.int64)
     for some in pieces:  # what sorting takes is many times what poses take
-        rows, particle = slice(poses.start[some.start], poses.start[some.stop]), poses.particles(some)
+        rows, particle = poses.rows(some), poses.particles(some)
         score = (poses.score[rows] + more[particle, poses.klass[rows]]).astype(np.float32)
         there = np.flatnonzero(np.isfinite(score))
         there = there[best_first(particle[there] - some.start, score[there])]
