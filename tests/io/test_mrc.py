@@ -37,6 +37,17 @@ def test_big_endian_and_extended_headers_are_read(tmp_path: Path):
     np.testing.assert_array_equal(read_mrc(tmp_path / "big.mrc"), values)
 
 
+@pytest.mark.parametrize(("order", "stamp"), [("<", b"\x44\x44"), ("<", b"\x44\x41"), (">", b"\x11\x11"), ("<", b"\x11\x11"), (">", b"DD")])
+def test_byte_order_is_that_of_the_machine_stamp_or_the_one_that_makes_sense(tmp_path: Path, order: str, stamp: bytes):
+    values = np.arange(24, dtype=order + "f4").reshape(2, 3, 4)
+    words = np.zeros(256, dtype=order + "i4")
+    words[0:3], words[3], words[7:10], words[16:19] = (4, 3, 2), 2, (4, 3, 2), (1, 2, 3)
+    raw = bytearray(words.tobytes())
+    raw[208:212], raw[212:214] = b"MAP ", stamp
+    (tmp_path / "v.mrc").write_bytes(bytes(raw) + values.tobytes())
+    np.testing.assert_array_equal(read_mrc(tmp_path / "v.mrc"), values.astype(np.float32))
+
+
 def test_imod_bytes_are_unsigned(tmp_path: Path):
     words = np.zeros(256, dtype="<i4")
     words[0:3], words[7:10], words[16:19], words[38] = (2, 1, 1), (2, 1, 1), (1, 2, 3), 1146047817

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from napari_subtomo.io.atomic import atomic_path
 HEADER_BYTES = 1024
 _MRC_VERSION = 20141
 _HALF_LIMIT = 65520.0  # the smallest number that float16 rounds to infinity
+_STAMP, _MAP = slice(212, 214), slice(208, 211)  # where a header states its byte order, and that it is one
+_STAMPS = {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
 
@@ -75,27 +78,28 @@ def mrc_header(path: str | Path) -> MrcHeader:
         raise FileMissingError(f"Cannot read the MRC file {path}: {error.strerror or error}.") from error
     if len(raw) < HEADER_BYTES:
         raise FileFormatError(f"Expected an MRC header of {HEADER_BYTES} bytes in {path}, found {len(raw)} bytes; the file is cut off.")
-    header = _mrcfile_header(path)
-    mode = int(header.mode)
+    header, order = _plain_header(raw) or _mrcfile_header(path)
+    mode = int(header["mode"])
     if mode not in _MODES:
         raise FileFormatError(f"Expected an MRC file of mode 0, 1, 2, 6 or 12, found mode {mode} in {path}; convert it to float32.")
-    axes = (int(header.mapc), int(header.mapr), int(header.maps))
+    axes = (int(header["mapc"]), int(header["mapr"]), int(header["maps"]))
     if axes not in ((1, 2, 3), (0, 0, 0)):
         raise FileFormatError(
             f"Expected x fastest and z slowest (MAPC, MAPR, MAPS = 1, 2, 3) in {path}, found {', '.join(map(str, axes))}; "
             "rewrite the file with standard axes."
         )
-    extended = int(header.nsymbt)
+    extended = int(header["nsymbt"])
     if extended < 0:
         raise FileFormatError(f"Expected an extended header of 0 bytes or more in {path}, found {extended}.")
     sampling = [int(header[name]) for name in ("mx", "my", "mz")]
-    cell = [float(header.cella[axis]) for axis in "xyz"]
-    sizes = tuple(c / n if n > 0 and np.isfinite(c) and c > 0 else 0.0 for c, n in zip(cell, sampling, strict=True))
-    nx, ny, nz = int(header.nx), int(header.ny), int(header.nz)
-    dtype = np.dtype(_MODES[mode]).newbyteorder(header.mode.dtype.byteorder)
-    if mode == 0 and _is_unsigned_imod(raw, header.mode.dtype.byteorder):
+    cell = [float(header["cella"][axis]) for axis in "xyz"]
+    sizes = tuple(c / n if n > 0 and math.isfinite(c) and c > 0 else 0.0 for c, n in zip(cell, sampling, strict=True))
+    nx, ny, nz = (int(header[name]) for name in ("nx", "ny", "nz"))
+    dtype = np.dtype(_MODES[mode]).newbyteorder(order)
+    if mode == 0 and _is_unsigned_imod(raw, order):
         dtype = np.dtype("u1")
-    found = MrcHeader((nz, ny, nx), sizes[0], mode, dtype, HEADER_BYTES + extended, int(header.ispg) == 0, (sizes[0], sizes[1], sizes[2]))
+    stack = int(header["ispg"]) == 0
+    found = MrcHeader((nz, ny, nx), sizes[0], mode, dtype, HEADER_BYTES + extended, stack, (sizes[0], sizes[1], sizes[2]))
     if size < found.file_bytes:
         raise FileFormatError(
             f"Expected {found.file_bytes} bytes for {nx} x {ny} x {nz} values of {dtype.itemsize} bytes in {path}, "
@@ -104,8 +108,22 @@ def mrc_header(path: str | Path) -> MrcHeader:
     return found
 
 
-def _mrcfile_header(path: Path) -> Any:
-    """The header record as `mrcfile` reads it, in the byte order of the file; refused where it makes no sense."""
+def _plain_header(raw: bytes) -> tuple[Any, Any] | None:
+    """The header record and its byte order, of a file that states all it should; None for others.
+
+    An iteration may read each of thousands of small files anew, and opening them with `mrcfile` takes as long as their transforms.
+    """
+    from mrcfile.dtypes import HEADER_DTYPE
+
+    order = _STAMPS.get(raw[_STAMP])
+    if order is None or raw[_MAP] != b"MAP":
+        return None
+    header = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]
+    return (header, order) if int(header["mode"]) in _MODES and _makes_sense(header) else None
+
+
+def _mrcfile_header(path: Path) -> tuple[Any, Any]:
+    """The header record as `mrcfile` reads it, and the byte order of the file; refused where it makes no sense."""
     import mrcfile
 
     refused = FileFormatError(f"Expected an MRC file, found no MRC header in {path}.")
@@ -116,11 +134,15 @@ def _mrcfile_header(path: Path) -> Any:
                 header = file.header.copy()
     except (ValueError, OSError) as error:
         raise refused from error
-    sizes = (int(header.nx), int(header.ny), int(header.nz))
-    axes = (int(header.mapc), int(header.mapr), int(header.maps))
-    if not (0 <= int(header.mode) <= 127 and all(0 < n < 2**30 for n in sizes) and all(0 <= a <= 3 for a in axes)):
+    if not _makes_sense(header):
         raise refused
-    return header
+    return header, header.mode.dtype.byteorder
+
+
+def _makes_sense(header: Any) -> bool:
+    """Whether mode, sizes and axes may be those of an MRC file."""
+    sizes, axes = ([int(header[name]) for name in names] for names in (("nx", "ny", "nz"), ("mapc", "mapr", "maps")))
+    return 0 <= int(header["mode"]) <= 127 and all(0 < n < 2**30 for n in sizes) and all(0 <= a <= 3 for a in axes)
 
 
 def _is_unsigned_imod(raw: bytes, order: Any) -> bool:
@@ -140,7 +162,11 @@ def open_mrc(path: str | Path) -> npt.NDArray[Any]:
 
 def read_mrc(path: str | Path) -> npt.NDArray[np.float32]:
     """The values of an MRC file as float32 [z, y, x]. Errors as in `mrc_header`."""
-    return np.array(open_mrc(path), dtype=np.float32)
+    header = mrc_header(path)
+    with Path(path).open("rb") as stream:
+        stream.seek(header.offset)
+        values = np.fromfile(stream, header.dtype, math.prod(header.shape))
+    return values.reshape(header.shape).astype(np.float32, copy=False)
 
 
 def require_finite(array: npt.NDArray[Any], name: str | Path) -> None:
