@@ -5,7 +5,7 @@ import pytest
 from helpers import em_world as world
 from helpers import strict_cupy
 
-from napari_subtomo.em import accumulate, blocks, expectation, posteriors
+from napari_subtomo.em import accumulate, blocks, expectation, pose_sums, posteriors
 from napari_subtomo.em.blocks import Shrinking
 from napari_subtomo.em.engine import initial_state, one_iteration
 from napari_subtomo.errors import DeviceError, JobError
@@ -147,7 +147,28 @@ def test_sums_that_are_made_in_portions_are_the_same(monkeypatch):
 
 
 def test_portions_hold_every_rotation_once_in_order():
-    keys = [np.array([3, 0, 3, 14, 11]), np.array([3, 7, 17])]  # two folds, ten rotations: 0 1 3 4 7 are used by 1 1 2 1 2 rows
-    assert [p.tolist() for p in accumulate._portions(keys, 10, 100)] == [[0, 1, 3, 4, 7]]
-    assert [p.tolist() for p in accumulate._portions(keys, 10, 3)] == [[0, 1], [3, 4], [7]]
-    assert [p.tolist() for p in accumulate._portions(keys, 10, 0)] == [[0, 1], [3], [4], [7]]
+    rows = np.array([1, 1, 0, 2, 1, 0, 0, 2, 0, 0])  # of sums that each of ten rotations adds to
+    assert [p.tolist() for p in accumulate._portions(rows, 100)] == [[0, 1, 3, 4, 7]]
+    assert [p.tolist() for p in accumulate._portions(rows, 3)] == [[0, 1], [3, 4], [7]]
+    assert [p.tolist() for p in accumulate._portions(rows, 0)] == [[0, 1], [3], [4], [7]]
+    assert accumulate._portions(np.zeros(3, np.int64), 3) == []
+
+
+@pytest.mark.parametrize(("most", "expected"), [(100, [(0, 5)]), (5, [(0, 2), (2, 4), (4, 5)]), (1, [(0, 1), (1, 3), (3, 4), (4, 5)])])
+def test_blocks_of_poses_hold_whole_particles(most: int, expected: list[tuple[int, int]]):
+    counts = np.array([2, 0, 4, 1, 5])
+    found = [(each.start, each.stop) for each in pose_sums._whole_particles(counts, most)]
+    assert sum(stop - start for start, stop in found) == len(counts)
+    assert [counts[a:b].sum() for a, b in found] == [counts[a:b].sum() for a, b in expected]
+    assert list(pose_sums._whole_particles(np.zeros(2, np.int64), most)) == []
+
+
+def test_rows_of_some_particles_are_those_of_their_poses():
+    start, none = np.array([0, 2, 2, 5, 6]), np.zeros(6, np.int32)
+    poses = posteriors.Poses(
+        start, none, np.array([0, 0, 1, 0, 1, 0], np.int32), np.array([1, 2, 0, 2, 2, 1], np.int32), none.astype(np.float32)
+    )
+    assert poses.rows_of(np.array([0, 2, 3])).tolist() == [0, 1, 2, 3, 4, 5]
+    assert poses.rows_of(np.array([1])).tolist() == []
+    assert poses.rows_of(np.array([3, 0])).tolist() == [5, 0, 1]
+    assert pose_sums.marked(poses, np.array([2, 3]), 3, 2).tolist() == [[False, True, True], [True, False, True]]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.basis import phases
 from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
-from napari_subtomo.em.pose_sums import PoseSums, Shifted, pose_sums
+from napari_subtomo.em.pose_sums import PoseSums, Shifted, marked, pose_sums
 from napari_subtomo.em.posteriors import LEAST, Poses
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
@@ -61,32 +61,28 @@ def _map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, ma
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
     turns = to_device(step.phases(voxels), step.device)
     xp, shifted = namespace(turns), Shifted(step, prepared, turns, relative_weight(step).astype(np.float32))
-    particle, columns = poses.particle, folds * classes
-    held = np.bincount(particle, poses.score, len(poses)) > LEAST
-    members = [np.flatnonzero((step.particles.fold == f)[particle] & held[particle]) for f in range(folds)]
+    columns = folds * classes
+    held = np.bincount(poses.particle, poses.score, len(poses)) > LEAST
+    members = [np.flatnonzero((step.particles.fold == f) & held) for f in range(folds)]
     sums = xp.zeros((step.grid.nodes, columns), xp.complex64), xp.zeros((step.grid.nodes, columns), xp.float32)
-
-    def one_fold(f: int, first: int, last: int) -> PoseSums:
-        """Sums of the poses of a fold at these rotations."""
-        rotation = poses.rotation[members[f]]
-        return pose_sums(shifted, poses, members[f][(rotation >= first) & (rotation <= last)], reporter)
-
+    rows = sum(marked(poses, ids, n_rotations, classes).sum(0) for ids in members)
     room = SUMS_BYTES if step.device == "cpu" else max(SUMS_BYTES, free_bytes(step.device) // 4)
-    keys = [poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some] for some in members if len(some)]
-    for used in _portions(keys, n_rotations, room // (12 * voxels)) if keys else []:
+    for used in _portions(np.asarray(rows), room // (12 * voxels)):
         reporter.stage("Maximisation", int(held.sum()), "particles")
-        parts = list(ordered_map(partial(one_fold, first=used[0], last=used[-1]), range(folds), threads))
+        one_fold = partial(pose_sums, shifted, poses, first=used[0], last=used[-1], reporter=reporter)
+        parts = list(ordered_map(one_fold, members, threads))
         release_memory(step.device)
         _insert(step, parts, used, sums, voxels, mates, threads, reporter)
         del parts
     return _finished(step, sums, mates)
 
 
-def _portions(keys: list[IntArray], n_rotations: int, most: int) -> list[IntArray]:
-    """Rotations that any particle adds to, in portions of about so many rows of sums; keys of each fold's poses. One or more."""
-    every = np.concatenate([np.unique(k) % n_rotations for k in keys])
-    used, rows = np.unique(every, return_counts=True)
-    portion = (np.cumsum(rows) - 1) // max(most, int(rows.max()))
+def _portions(rows: IntArray, most: int) -> list[IntArray]:
+    """Rotations that any particle adds to, in portions of about so many rows of sums; `rows` of each rotation, of all folds and classes."""
+    used = np.flatnonzero(rows)
+    if not len(used):
+        return []
+    portion = (np.cumsum(rows[used]) - 1) // max(most, int(rows.max()))
     return np.split(used, np.flatnonzero(np.diff(portion)) + 1)
 
 

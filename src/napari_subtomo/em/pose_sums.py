@@ -86,40 +86,59 @@ class Shifted:
         return self.step.model.scales[self.step.particles.group[ids]].astype(np.float32)[:, None]
 
 
-def pose_sums(shifted: Shifted, poses: Poses, some: IntArray, reporter: Reporter) -> PoseSums:
-    """Sums of some poses.
+def pose_sums(shifted: Shifted, poses: Poses, ids: IntArray, first: int, last: int, reporter: Reporter) -> PoseSums:
+    """Sums of the poses of some particles at some rotations.
+
+    Broad posteriors have many thousand poses a particle: nothing is made that has as many entries, but for a block of particles.
 
     Parameters
     ----------
     shifted : Shifted
     poses : Poses
         With posteriors.
-    some : ndarray of int, shape (e,)
-        Which of them, ascending.
+    ids : ndarray of int, shape (m,)
+        The particles, ascending.
+    first, last : int
+        The rotations from one to another, both included.
     reporter : Reporter
         Advanced by a particle at a time.
     """
     xp, voxels = namespace(shifted.turns), shifted.voxels
     n_rotations = len(shifted.step.poses.rotations)
-    keys, row = np.unique(poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some], return_inverse=True)
+    taken = marked(poses, ids, n_rotations, shifted.step.model.maps.shape[1])
+    taken[:, :first] = taken[:, last + 1 :] = False
+    keys = np.flatnonzero(taken)
+    place = np.cumsum(taken) - 1  # of class · rotations + rotation
     sums = PoseSums(keys, xp.zeros((len(keys), voxels), xp.complex64), xp.zeros((len(keys), voxels), xp.float32))
-    particle, gamma, shift = np.searchsorted(poses.start, some, side="right") - 1, poses.score[some], poses.shift[some]
     room = BLOCK_BYTES if shifted.step.device == "cpu" else max(BLOCK_BYTES, free_bytes(shifted.step.device) // DEVICE_SHARE)
-    for here in _whole_particles(particle, max(1, room // (16 * voxels))):
-        _add(shifted, sums, particle[here], row[here], shift[here], gamma[here])
-        reporter.advance(len(np.unique(particle[here])))
+    wanted = (poses.rotation >= first) & (poses.rotation <= last)
+    counts = np.array([np.count_nonzero(wanted[poses.rows(slice(i, i + 1))]) for i in ids], np.int64)
+    for here in _whole_particles(counts, max(1, room // (16 * voxels))):
+        some = poses.rows_of(ids[here])
+        some = some[wanted[some]]
+        row = place[poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some]]
+        _add(shifted, sums, np.repeat(ids[here], counts[here]), row, poses.shift[some], poses.score[some])
+        reporter.advance(int(np.count_nonzero(counts[here])))
     return sums
 
 
-def _whole_particles(particle: IntArray, most: int) -> Iterator[slice]:
-    """Poses of whole particles, at most so many or those of one; `particle` ascending."""
-    edges = np.append(np.flatnonzero(np.diff(particle, prepend=-1)), len(particle))
-    begin = 0
-    while begin < len(particle):
-        end = int(edges[np.searchsorted(edges, begin + most, side="right") - 1])
-        end = end if end > begin else int(edges[np.searchsorted(edges, begin, side="right")])
-        yield slice(begin, end)
-        begin = end
+def marked(poses: Poses, ids: IntArray, n_rotations: int, classes: int) -> npt.NDArray[np.bool_]:
+    """Which classes and rotations any of some particles takes, shape (classes, n_rotations)."""
+    taken = np.zeros((classes, n_rotations), bool)
+    for i in ids:
+        rows = poses.rows(slice(i, i + 1))
+        taken[poses.klass[rows], poses.rotation[rows]] = True
+    return taken
+
+
+def _whole_particles(counts: IntArray, most: int) -> Iterator[slice]:
+    """Particles with at most so many poses together, or one; `counts` of each, shape (m,). None has no poses at all."""
+    end = np.cumsum(counts)
+    begin, done = 0, 0
+    while done < (end[-1] if len(end) else 0):
+        stop = max(int(np.searchsorted(end, done + most, side="right")), int(np.searchsorted(end, done, side="right")) + 1)
+        yield slice(begin, stop)
+        begin, done = stop, int(end[stop - 1])
 
 
 def _add(shifted: Shifted, sums: PoseSums, particle: IntArray, row: IntArray, shift: Any, gamma: Any) -> None:

@@ -66,6 +66,12 @@ class Poses:
         """Where the poses of some particles are."""
         return slice(self.start[some.start], self.start[some.stop])
 
+    def rows_of(self, particles: IntArray) -> IntArray:
+        """Where the poses of these particles are, one particle after the other."""
+        first, counts = self.start[particles], np.diff(self.start)[particles]
+        rows: IntArray = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        return rows
+
     def of(self, particle: int) -> Poses:
         """The poses of one particle."""
         here = self.rows(slice(particle, particle + 1))
