@@ -23,15 +23,15 @@ from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
 BASE = 70e6  # the program and its libraries
-UNUSED = 1.06  # what allocation takes and leaves unused, as a factor
+UNUSED = 1.03  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
-_SIGNIFICANT = 50  # pairs of class and rotation that hold a particle's posterior where it is broad
+_SIGNIFICANT = 40  # pairs of class and rotation that hold a particle's posterior where it is broad
 _MORE = 0.7  # what a further thread adds: threads are seldom at their fullest at once
-_REMEMBERED = 14_000  # poses of a particle within reach of its best, where it is broad
-_JOINED = 40  # bytes of a remembered pose while those of all particles are put together
+_REMEMBERED, _REACHED = 10_000, 0.04  # poses of a particle within reach of its best where it is broad: at most, and as a share of all
+_FOUND, _JOINED, _HELD = 24, 40, 10  # bytes of a remembered pose: as found, while all are put together, of those that the maps get
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,13 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     shifted = 8 * step.functions * (step.voxels + classes * chunk(step)) + 8 * step.shifts * classes * chunk(step)
     together = in_block(shifted, step)
     block = together * (shifted + 20 * step.voxels)
-    found = n * min(step.shifts * classes * step.rotations, _REMEMBERED)
-    remembered = 8.0 * found  # 16 bytes each, of the half that comes into the maps
+    found = n * min(_REACHED * step.shifts * classes * step.rotations, _REMEMBERED)
+    held = _HELD * found
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
     few = n / step.folds * step.functions >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
     turning = points * max(180, 64 + 12 * references + threads * (40 if few else 16) * classes)
     comparing = points * 12 * references + options.threads * block + 8 * step.shifts * step.voxels
-    search = max(turning, comparing) + remembered
+    search = max(turning, comparing) + _FOUND * found
     all_rows = references * step.rotations
     rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
     sums = min(12.0 * rows * step.map_voxels, SUMS_BYTES)
@@ -157,8 +157,8 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
         "coarse search": coarse,
         "search": always + search,
         "joining": always + _JOINED * found,
-        "summing": always + remembered + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
-        "insertion": always + sums + insertion,
+        "summing": always + held + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
+        "insertion": always + held + sums + insertion,
         "residuals": always + 12 * nodes * references + shells,
         "maps": always + maps,
     }

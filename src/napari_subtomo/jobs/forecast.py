@@ -97,7 +97,7 @@ def _extract(options: ExtractOptions, facts: Facts, rates: Rates) -> Costs | Non
     shown = min(n, 100) * 4e-3 + 1.0  # the montage
     volume = written**3 + (2 * written if options.output_format == "relion5" else written) * written * (written // 2 + 1)
     bytes_each = volume * (2 if options.float16 and options.output_format == "relion5" else 4) + 2 * _HEADER
-    memory = 100e6 + 30 * pairs + 120 * box**3 + options.threads * (12 * side**3 + 50 * box**3)
+    memory = 86e6 + 30 * pairs + 120 * box**3 + options.threads * (12 * side**3 + 50 * box**3)
     note = f"{total - n} of {total} particles are too close to the rim for a box of {written} px and will be dropped" if n < total else ""
     return Costs(n * one / threads + setup + shown, memory, n * bytes_each + 400 * n, note=note)
 
@@ -114,7 +114,7 @@ def _reconstruct(options: ReconstructOptions, facts: Facts, rates: Rates) -> Cos
     mates = len(symmetry_matrices(options.symmetry))
     turned = 0.5 * nodes * mates * (rates.points + 3 * rates.values) if mates > 1 else 0.0  # nodes within the sphere
     maps = 3 * (8 * rates.transform * (2 * box) ** 3 + 1e-7 * nodes + turned)
-    memory = 100e6 + 2 * 24 * nodes + 70 * nodes + threads * block * (130 * points + 24 * box**3) + (threads + 1) * 12 * nodes
+    memory = 90e6 + 2 * 24 * nodes + 70 * nodes + threads * block * (120 * points + 24 * box**3) + (threads + 1) * 12 * nodes
     disk = 3 * (4 * (options.crop_size or box) ** 3 + _HEADER) + 1e5
     return Costs(n * one / threads + maps + 1.0, memory, disk)
 
