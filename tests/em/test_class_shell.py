@@ -177,18 +177,27 @@ def sample():
     return world.simulate(n=16, count=30, snr=1.0, species=2, empty=8, error=6.0, seed=7, domain=2.0)
 
 
-def test_where_halves_leave_a_class_empty_it_is_said_and_the_shells_stay(sample, monkeypatch):
+@pytest.mark.parametrize("divides", [False, True])
+def test_where_halves_leave_a_class_empty_it_is_said_and_the_shells_stay_or_it_is_divided(sample, monkeypatch, divides):
     setup = world.setup(sample, **OPTIONS)
     state, said = initial_state(setup), Said()
     while state.iteration < 2:
         state, _ = one_iteration(setup, state, said)
     monkeypatch.setattr(seeding, "class_shell", lambda *_: Reach(4, 0.5, 0.9, 1))
     monkeypatch.setattr(seeding, "cluster", lambda g, *_: (np.eye(2)[np.zeros(len(g), int)], 1.0))
+    if not divides:
+        monkeypatch.setattr(seeding, "subdivided", lambda fixed, gamma, shell, *_: (shell, gamma))
     assert state.last_shell > 4
     begun, given = seeding.clustered_references(setup, state, said)
-    assert begun.class_shell == 4
-    assert np.isfinite(begun.maps).all() and (given.argmax(1) == 0).all()
-    assert any(", 1 of 2; two halves" in text for text in said.messages)
+    assert np.isfinite(begun.maps).all()
+    there = np.isfinite(given[:, 0])
+    labels = given[there].argmax(1)
+    if divides:
+        assert begun.class_shell > 4 and any(", 2 of 2; two halves" in text for text in said.messages)
+        assert rand_index(labels, sample.labels[setup.order][there]) > 0.5
+    else:
+        assert begun.class_shell == 4 and (labels == 0).all()
+        assert any(", 1 of 2; two halves" in text for text in said.messages)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, None), (40.0, 4), (-1.0, "found")])

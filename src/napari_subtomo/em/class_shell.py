@@ -12,6 +12,7 @@ were found without them, whose noise has no part in their labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,10 +129,41 @@ def class_shell(
     -------
     Reach
     """
-    n = len(fixed.g)
-    asked = np.sort(np.random.default_rng([seed, 8]).permutation(n)[:MOST])
     shells = tried(last_shell)
     reporter.stage("Resolution that tells classes apart", len(shells) * SPLITS, "halvings")
+    each = agreements(fixed, shells, classes, range(SPLITS), temperature, regularisation, seed, threads, reporter)
+    chosen = finest(each[:, :, 0])
+    information, index, count = (float(value) for value in each[chosen].mean(0))
+    return Reach(shells[chosen], information, index, round(count))
+
+
+def agreements(
+    fixed: FixedPoses,
+    shells: Sequence[int],
+    classes: int,
+    splits: range,
+    temperature: float,
+    regularisation: float,
+    seed: int,
+    threads: int,
+    reporter: Reporter,
+) -> FloatArray:
+    """What halves of the particles agree about, by shell and split; other arguments as of `class_shell`.
+
+    Parameters
+    ----------
+    shells : sequence of int
+        Up to which halves are clustered.
+    splits : range
+        Numbers of splits into halves; the same number is the same split of the same particles.
+
+    Returns
+    -------
+    ndarray, shape (shells, splits, 3)
+        Information in nats, adjusted Rand index, classes that are alive; each the mean of both halves.
+    """
+    n = len(fixed.g)
+    asked = np.sort(np.random.default_rng([seed, 8]).permutation(n)[:MOST])
     by_split = []
     for shell in shells:
 
@@ -150,11 +182,8 @@ def class_shell(
             return both
 
         together = at_once(threads, n, fixed.lattice.prefix(shell))
-        by_split.append(np.mean(list(ordered_map(halved, range(SPLITS), together)), axis=1))
-    each = np.array(by_split)  # by shell and split: information, index, classes
-    chosen = finest(each[:, :, 0])
-    information, index, count = (float(value) for value in each[chosen].mean(0))
-    return Reach(shells[chosen], information, index, round(count))
+        by_split.append(np.mean(list(ordered_map(halved, splits, together)), axis=1))
+    return np.array(by_split)
 
 
 def finest(information: npt.NDArray[np.float64]) -> int:

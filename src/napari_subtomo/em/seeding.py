@@ -17,6 +17,7 @@ from napari_subtomo.em.lattice import lattice_map
 from napari_subtomo.em.outliers import with_outliers
 from napari_subtomo.em.start import Common, alive, cluster, leave_one_out
 from napari_subtomo.em.state import State
+from napari_subtomo.em.subdivision import subdivided
 from napari_subtomo.em.temperature import uncertainty
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
@@ -165,6 +166,7 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
     apart = with_outliers(part, gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
     gamma = gamma if apart is None else apart
     last, gamma = extended(fixed, gamma, last, finest, state.temperature, o.regularisation, o.threads)
+    last, gamma = subdivided(fixed, gamma, last, finest, state.temperature, o.regularisation, o.restarts, o.seed, o.threads, reporter)
     reporter.message(
         f"Classes are told apart up to {extent / last:.0f} Å, {alive(gamma)} of {o.classes}; two halves of the particles agree about "
         f"{reach.classes} of them up to {extent / reach.shell:.0f} Å (adjusted Rand index {reach.index:.2f})."
