@@ -193,7 +193,7 @@ def test_where_halves_leave_a_class_empty_it_is_said_and_the_shells_stay_or_it_i
     there = np.isfinite(given[:, 0])
     labels = given[there].argmax(1)
     if divides:
-        assert begun.class_shell > 4 and any(", 2 of 2; two halves" in text for text in said.messages)
+        assert begun.class_shell > 4 and any(", 2 of 2; two halves" in text and text.endswith("that it is two.") for text in said.messages)
         assert rand_index(labels, sample.labels[setup.order][there]) > 0.5
     else:
         assert begun.class_shell == 4 and (labels == 0).all()

@@ -166,10 +166,12 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
     apart = with_outliers(part, gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
     gamma = gamma if apart is None else apart
     last, gamma = extended(fixed, gamma, last, finest, state.temperature, o.regularisation, o.threads)
+    whole = gamma
     last, gamma = subdivided(fixed, gamma, last, finest, state.temperature, o.regularisation, o.restarts, o.seed, o.threads, reporter)
+    divided = "" if gamma is whole else "; a class was divided, of which halves agree that it is two"
     reporter.message(
         f"Classes are told apart up to {extent / last:.0f} Å, {alive(gamma)} of {o.classes}; two halves of the particles agree about "
-        f"{reach.classes} of them up to {extent / reach.shell:.0f} Å (adjusted Rand index {reach.index:.2f})."
+        f"{reach.classes} of them up to {extent / reach.shell:.0f} Å (adjusted Rand index {reach.index:.2f}){divided}."
     )
     return last, gamma, agreement
 
