@@ -61,6 +61,8 @@ LEAVE_OUT = ("tests/em/test_leave_out.py",)
 SOLVENT = ("tests/em/test_solvent.py",)
 CLASS_SHELL = ("tests/em/test_class_shell.py",)
 OUTLIERS = ("tests/em/test_outliers.py",)
+LARGE_SETS = ("tests/em/test_large_sets.py",)
+SUBDIVISION = ("tests/em/test_subdivision.py",)
 AT_POSES = ("tests/em/test_classes_at_poses.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
@@ -145,6 +147,18 @@ MUTATIONS = (
         "(numerator - share * part.inside.g[i])",
         "numerator",
         CLASS_SHELL,
+    ),
+    Mutation("a class divided whatever all particles say", "em/subdivision.py", "found[1]) < HOLDS", "found[1]) < -2", SUBDIVISION),
+    Mutation(
+        "a class to spare however large", "em/subdivision.py", "if counts[spare] >= max(fewest(n), SPARE * n)", "if False", SUBDIVISION
+    ),
+    Mutation("members of the spared class kept", "em/subdivision.py", "start[labels == spare] = 1 / classes", "pass", SUBDIVISION),
+    Mutation(
+        "large sets: labels of a few are the last word",
+        "em/seeding.py",
+        "leave_one_out(*every, ROUNDS",
+        "leave_one_out(*every, 0",
+        LARGE_SETS,
     ),
     Mutation("classes of outliers dissolved", "em/outliers.py", "out &= ~mostly[labels]", "pass", OUTLIERS),
     Mutation("particles that fit best taken for outliers", "em/outliers.py", "values > middle +", "values < middle -", OUTLIERS),

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
-from napari_subtomo.em.class_shell import class_shell, extended
+from napari_subtomo.em.class_shell import MOST, class_shell, extended, labels_from_others
 from napari_subtomo.em.constraints import composed
 from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.frames import searches_everywhere
 from napari_subtomo.em.lattice import lattice_map
 from napari_subtomo.em.outliers import with_outliers
-from napari_subtomo.em.start import Common, alive, cluster, leave_one_out
+from napari_subtomo.em.start import ROUNDS, Common, alive, cluster, leave_one_out
 from napari_subtomo.em.state import State
 from napari_subtomo.em.subdivision import subdivided
 from napari_subtomo.em.temperature import uncertainty
@@ -159,8 +159,7 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
     else:
         last = int(np.clip(extent / o.class_limit + 0.5, 1, finest)) if o.class_limit > 0 and o.classes > 1 else finest
     part = fixed.up_to(last)
-    given = (part.g, part.h, part.lattice, part.noise, state.temperature, o.classes, o.regularisation)
-    gamma, agreement = cluster(*given, o.restarts if o.classes > 1 else 1, o.seed, o.threads, reporter, part.inside)
+    gamma, agreement = _clustered(part, o, state.temperature, reporter)
     if not measured:
         return last, gamma, agreement
     apart = with_outliers(part, gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
@@ -174,6 +173,26 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
         f"{reach.classes} of them up to {extent / reach.shell:.0f} Å (adjusted Rand index {reach.index:.2f}){divided}."
     )
     return last, gamma, agreement
+
+
+def _clustered(part: FixedPoses, o: ClassifyOptions, temperature: float, reporter: Reporter) -> tuple[FloatArray, float]:
+    """Posteriors of particles by several starts, and their agreement. Of very many, some are clustered and the others follow."""
+    n = len(part.g)
+    some = np.sort(np.random.default_rng([o.seed, 8]).permutation(n)[:MOST])
+    few = part if n <= MOST else part.up_to(int(part.lattice.shell[part.g.shape[1] - 1]), some)
+    given = (few.g, few.h, few.lattice, few.noise, temperature, o.classes, o.regularisation)
+    found, agreement = cluster(*given, o.restarts if o.classes > 1 else 1, o.seed, o.threads, reporter, few.inside)
+    if n <= MOST:
+        return found, agreement
+    labels = np.empty(n, np.int64)
+    for rows in (slice(first, first + MOST) for first in range(0, n, MOST)):  # views: what is made of them takes as much again
+        piece = replace(part, g=part.g[rows], h=part.h[rows], noise=part.noise[rows])
+        labels[rows] = labels_from_others(piece, few, found, temperature, o.regularisation)
+    start = np.eye(o.classes)[labels]
+    start[some] = found
+    return leave_one_out(
+        part.g, part.h, part.lattice, part.noise, temperature, start, o.regularisation, ROUNDS, part.inside, o.threads
+    ), agreement
 
 
 def copied(state: State, classes: int) -> State:

@@ -46,9 +46,11 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
                 each_takes[i] += n * _judged(step, box, pixel, options, rates) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
         told = _told_by(last, box, pixel, options)
-        clustering += options.restarts * _em(some, told, HOT_ROUNDS + ROUNDS, box, options, rates) / starts
+        asked = min(some, MOST)
+        clustering += options.restarts * _em(asked, told, HOT_ROUNDS + ROUNDS, box, options, rates) / starts
+        if some > MOST:  # the others follow
+            clustering += _em(some, told, ROUNDS, box, options, rates) / shared_by(options.threads, facts.cores, some)
         if options.class_limit < 0:
-            asked = min(some, MOST)
             halves = [half_sphere(shell + 0.5) for shell in tried(_shell(last))]
             each = [2 * _em(asked / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates) for voxels in halves]
             masks = [asked * _masked(voxels, box, rates) for voxels in halves]
