@@ -190,9 +190,8 @@ def _clustered(part: FixedPoses, o: ClassifyOptions, temperature: float, reporte
         labels[rows] = labels_from_others(piece, few, found, temperature, o.regularisation)
     start = np.eye(o.classes)[labels]
     start[some] = found
-    return leave_one_out(
-        part.g, part.h, part.lattice, part.noise, temperature, start, o.regularisation, ROUNDS, part.inside, o.threads
-    ), agreement
+    every = (part.g, part.h, part.lattice, part.noise, temperature, start, o.regularisation)
+    return leave_one_out(*every, ROUNDS, part.inside, o.threads), agreement
 
 
 def copied(state: State, classes: int) -> State:
