@@ -66,7 +66,8 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         seconds += n * voxels * 1.5e-7 + sum(step.particles * (12 * step.voxels + 6 * voxels) * 1.5e-9 for step in steps)
     classes = options.classes + int(options.empty_class)
     bytes_each = classes * (4 * box**3 + 1024) + n * 500 + classes * box * 60 + 20_000
-    states = 4 * box**3 * (steps[0].folds + sum(step.references for step in steps))  # and that of iteration 0
+    found = len(steps) if options.auto_mask and options.solvent_mask is None else 0  # masks that are found
+    states = 4 * box**3 * (steps[0].folds + sum(step.references for step in steps) + found)  # and that of iteration 0
     disk = (options.iterations + 1) * bytes_each + states
     note = f"Particles are streamed from {memory.scratch / 1e9:.1f} GB of scratch space" if streamed else ""
     return Costs(seconds, memory.peak, disk, REMEDY, _FASTER, note)
