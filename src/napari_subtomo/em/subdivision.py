@@ -108,13 +108,13 @@ def _two(
 ) -> tuple[int, npt.NDArray[np.bool_]] | None:
     """Two classes of some particles, shape (m,), and the shell up to which their halves agree most; None where they do not."""
     shells = tried(last_shell)
-    reporter.stage(f"Is a class of {len(part.g)} two", len(shells) * FIRST, "halvings")
+    reporter.stage(f"Whether a class of {len(part.g)} holds two", len(shells) * FIRST, "halvings")
     given = (temperature, regularisation, seed, threads, reporter)
     first = agreements(part, shells, 2, range(FIRST), *given)[:, :, 0]
     some = np.flatnonzero(first.mean(1) > CANDIDATE)
     if not len(some):
         return None
-    reporter.stage(f"Is a class of {len(part.g)} two", len(some) * (SPLITS - FIRST), "halvings")
+    reporter.stage(f"Whether a class of {len(part.g)} holds two", len(some) * (SPLITS - FIRST), "halvings")
     more = agreements(part, [shells[row] for row in some], 2, range(FIRST, SPLITS), *given)[:, :, 0]
     information = np.hstack([first[some], more])
     mean, error = information.mean(1), information.std(1, ddof=1) / np.sqrt(SPLITS)
