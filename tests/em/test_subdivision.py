@@ -47,6 +47,13 @@ def test_without_a_class_to_spare_nothing_is_asked(monkeypatch):
     assert divided(fixed, some)[1] is some
 
 
+def test_a_class_of_few_is_not_asked(monkeypatch):
+    fixed, which = particles(counts=(9, 10), noise=1.0)
+    monkeypatch.setattr(subdivision, "agreements", None)  # would fail
+    before = all_in_one(which)
+    assert divided(fixed, before)[1] is before
+
+
 def test_the_members_of_a_class_that_is_spared_are_free_to_join_any(monkeypatch):
     fixed, which = particles(seed=1)
     labels = np.zeros(len(which), int)

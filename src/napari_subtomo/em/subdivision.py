@@ -24,7 +24,7 @@ CANDIDATE = 0.01  # nats that few splits must agree about
 LEAST = 0.02  # nats that all splits must agree about: two equal halves of which one particle in ten is mistaken hold 0.37
 SURE = 2.5  # and in units of its standard error
 SPARE = 0.05  # of the particles: a class with fewer may be given to another
-LARGE = 0.2  # of the particles: classes that may be divided
+LARGE, MEMBERS = 0.2, 20  # of the particles, and at least: classes that may be divided; classes of a few particles in halves are noise
 HOLDS = 0.5  # adjusted Rand index between the two found and what all particles make of them
 
 
@@ -73,7 +73,7 @@ def subdivided(
             break
         for large in np.argsort(-counts, kind="stable")[:2]:
             rows = np.flatnonzero(labels == large)
-            if len(rows) < max(LARGE * n, 4 * fewest(n)) or large == spare:
+            if len(rows) < max(LARGE * n, MEMBERS) or large == spare:
                 continue
             asked = np.sort(np.random.default_rng([seed, 10]).permutation(rows)[:MOST])
             found = _two(fixed.up_to(last_shell, asked), last_shell, temperature, regularisation, restarts, seed, threads, reporter)
