@@ -152,6 +152,9 @@ MUTATIONS = (
     Mutation(
         "a class to spare however large", "em/subdivision.py", "if counts[spare] >= max(fewest(n), SPARE * n)", "if False", SUBDIVISION
     ),
+    Mutation(
+        "a class divided by what halves agree about by chance", "em/subdivision.py", "(mean > SURE * error)", "(mean > 0)", SUBDIVISION
+    ),
     Mutation("members of the spared class kept", "em/subdivision.py", "start[labels == spare] = 1 / classes", "pass", SUBDIVISION),
     Mutation(
         "large sets: labels of a few are the last word",

@@ -47,6 +47,22 @@ def test_without_a_class_to_spare_nothing_is_asked(monkeypatch):
     assert divided(fixed, some)[1] is some
 
 
+@pytest.mark.parametrize(
+    ("mean", "spread", "divides"), [(0.1, 0.05, True), (0.1, 0.5, False), (0.015, 0.001, False), (0.005, 0.0001, False)]
+)
+def test_what_halves_agree_about_must_be_enough_and_sure(monkeypatch, mean, spread, divides):
+    """Twelve splits: the standard error is their spread over 3.5."""
+    fixed, which = particles(seed=1)
+    before = all_in_one(which)
+
+    def said(part, shells, classes, splits, *_):
+        information = mean + spread * np.where(np.arange(len(splits)) % 2, 1.0, -1.0)
+        return np.stack([np.broadcast_to(information, (len(shells), len(splits)))] * 3, axis=2)
+
+    monkeypatch.setattr(subdivision, "agreements", said)
+    assert (divided(fixed, before)[1] is not before) == divides
+
+
 def test_a_class_of_few_is_not_asked(monkeypatch):
     fixed, which = particles(counts=(9, 10), noise=1.0)
     monkeypatch.setattr(subdivision, "agreements", None)  # would fail

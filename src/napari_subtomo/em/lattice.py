@@ -64,7 +64,15 @@ class Lattice:
         return index
 
     def friedel_mates(self, voxels: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Which of the first voxels have k_x = 0, and where in that layout their Friedel mates are, which the lattice leaves out."""
+        """Friedel mates that the lattice leaves out, of the first voxels.
+
+        Returns
+        -------
+        plane : ndarray, shape (m,)
+            Which voxels have k_x = 0.
+        mates : ndarray, shape (m,)
+            Flat index of the mate of each in the layout of `half_layout_index`.
+        """
         x, y, z = self.k[:voxels].astype(np.int64).T
         plane = np.flatnonzero(x == 0)
         return plane, ((-z % self.n * self.n + -y % self.n) * (self.n // 2 + 1))[plane]

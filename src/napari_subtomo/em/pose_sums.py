@@ -102,6 +102,11 @@ def pose_sums(shifted: Shifted, poses: Poses, ids: IntArray, first: int, last: i
         The rotations from one to another, both included.
     reporter : Reporter
         Advanced by a particle at a time.
+
+    Returns
+    -------
+    PoseSums
+        Rows of classes and rotations that any of these poses has.
     """
     xp, voxels = namespace(shifted.turns), shifted.voxels
     n_rotations = len(shifted.step.poses.rotations)
@@ -132,7 +137,7 @@ def marked(poses: Poses, ids: IntArray, n_rotations: int, classes: int) -> npt.N
 
 
 def _whole_particles(counts: IntArray, most: int) -> Iterator[slice]:
-    """Particles with at most so many poses together, or one; `counts` of each, shape (m,). None has no poses at all."""
+    """Runs of particles with at most so many poses together, or of one that has more; `counts` of each, shape (m,)."""
     end = np.cumsum(counts)
     begin, done = 0, 0
     while done < (end[-1] if len(end) else 0):

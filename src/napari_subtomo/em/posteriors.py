@@ -67,7 +67,7 @@ class Poses:
         return slice(self.start[some.start], self.start[some.stop])
 
     def rows_of(self, particles: IntArray) -> IntArray:
-        """Where the poses of these particles are, one particle after the other."""
+        """Where the poses of these particles are, shape (m,) of particles, one particle after the other; shape (e,)."""
         first, counts = self.start[particles], np.diff(self.start)[particles]
         rows: IntArray = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         return rows

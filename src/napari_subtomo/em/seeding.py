@@ -176,7 +176,10 @@ def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporte
 
 
 def _clustered(part: FixedPoses, o: ClassifyOptions, temperature: float, reporter: Reporter) -> tuple[FloatArray, float]:
-    """Posteriors of particles by several starts, and their agreement. Of very many, some are clustered and the others follow."""
+    """Posteriors of particles by several starts, shape (n, classes), and the agreement between starts; as `cluster`.
+
+    Of very many, `MOST` are clustered; the others are labelled by their classes, and leave-one-out EM of all goes on from there.
+    """
     n = len(part.g)
     some = np.sort(np.random.default_rng([o.seed, 8]).permutation(n)[:MOST])
     few = part if n <= MOST else part.up_to(int(part.lattice.shell[part.g.shape[1] - 1]), some)

@@ -65,6 +65,7 @@ def subdivided(
     posteriors : ndarray, shape (n, classes)
     """
     n, classes = gamma.shape
+    way = (temperature, regularisation, seed, threads, reporter)
     for _ in range(classes - 1):
         labels = gamma.argmax(1)
         counts = np.bincount(labels, minlength=classes)
@@ -76,7 +77,7 @@ def subdivided(
             if len(rows) < max(LARGE * n, MEMBERS) or large == spare:
                 continue
             asked = np.sort(np.random.default_rng([seed, 10]).permutation(rows)[:MOST])
-            found = _two(fixed.up_to(last_shell, asked), last_shell, temperature, regularisation, restarts, seed, threads, reporter)
+            found = _two(fixed.up_to(last_shell, asked), last_shell, restarts, way)
             if found is None:
                 continue
             start = np.eye(classes)[labels]
@@ -97,25 +98,21 @@ def subdivided(
 
 
 def _two(
-    part: FixedPoses,
-    last_shell: int,
-    temperature: float,
-    regularisation: float,
-    restarts: int,
-    seed: int,
-    threads: int,
-    reporter: Reporter,
+    part: FixedPoses, last_shell: int, restarts: int, way: tuple[float, float, int, int, Reporter]
 ) -> tuple[int, npt.NDArray[np.bool_]] | None:
-    """Two classes of some particles, shape (m,), and the shell up to which their halves agree most; None where they do not."""
-    shells = tried(last_shell)
-    reporter.stage(f"Whether a class of {len(part.g)} holds two", len(shells) * FIRST, "halvings")
-    given = (temperature, regularisation, seed, threads, reporter)
-    first = agreements(part, shells, 2, range(FIRST), *given)[:, :, 0]
+    """The shell up to which halves of some particles agree most about two classes, and which are of the second, shape (m,); or None.
+
+    `way`: temperature, regularisation, seed, threads and reporter of `subdivided`.
+    """
+    temperature, regularisation, seed, threads, reporter = way
+    shells, stage = tried(last_shell), f"Whether a class of {len(part.g)} holds two"
+    reporter.stage(stage, len(shells) * FIRST, "halvings")
+    first = agreements(part, shells, 2, range(FIRST), *way)[:, :, 0]
     some = np.flatnonzero(first.mean(1) > CANDIDATE)
     if not len(some):
         return None
-    reporter.stage(f"Whether a class of {len(part.g)} holds two", len(some) * (SPLITS - FIRST), "halvings")
-    more = agreements(part, [shells[row] for row in some], 2, range(FIRST, SPLITS), *given)[:, :, 0]
+    reporter.stage(stage, len(some) * (SPLITS - FIRST), "halvings")
+    more = agreements(part, [shells[row] for row in some], 2, range(FIRST, SPLITS), *way)[:, :, 0]
     information = np.hstack([first[some], more])
     mean, error = information.mean(1), information.std(1, ddof=1) / np.sqrt(SPLITS)
     sure = (mean > LEAST) & (mean > SURE * error)

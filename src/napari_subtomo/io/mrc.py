@@ -17,8 +17,6 @@ from napari_subtomo.io.atomic import atomic_path
 HEADER_BYTES = 1024
 _MRC_VERSION = 20141
 _HALF_LIMIT = 65520.0  # the smallest number that float16 rounds to infinity
-_STAMP, _MAP = slice(212, 214), slice(208, 211)  # where a header states its byte order, and that it is one
-_STAMPS = {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
 
@@ -114,9 +112,14 @@ def _plain_header(raw: bytes) -> tuple[Any, Any] | None:
     An iteration may read each of thousands of small files anew, and opening them with `mrcfile` takes as long as their transforms.
     """
     from mrcfile.dtypes import HEADER_DTYPE
+    from mrcfile.utils import byte_order_from_machine_stamp
 
-    order = _STAMPS.get(raw[_STAMP])
-    if order is None or raw[_MAP] != b"MAP":
+    header = np.frombuffer(raw, HEADER_DTYPE)[0]
+    if not bytes(header["map"]).startswith(b"MAP"):
+        return None
+    try:
+        order = byte_order_from_machine_stamp(header["machst"])
+    except ValueError:
         return None
     header = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]
     return (header, order) if int(header["mode"]) in _MODES and _makes_sense(header) else None
@@ -156,17 +159,22 @@ def open_mrc(path: str | Path) -> npt.NDArray[Any]:
 
     Convert a piece to float32 before arithmetic: float16 and integers overflow. Errors as in `mrc_header`.
     """
-    header = mrc_header(path)
+    return _mapped(path, mrc_header(path))
+
+
+def _mapped(path: str | Path, header: MrcHeader) -> npt.NDArray[Any]:
+    """The values of a file, by its header."""
     return np.memmap(path, dtype=header.dtype, mode="r", offset=header.offset, shape=header.shape)
 
 
 def read_mrc(path: str | Path) -> npt.NDArray[np.float32]:
     """The values of an MRC file as float32 [z, y, x]. Errors as in `mrc_header`."""
     header = mrc_header(path)
-    with Path(path).open("rb") as stream:
+    if header.dtype != np.float32:  # from the map, so that a large file is in memory once
+        return np.array(_mapped(path, header), dtype=np.float32)
+    with Path(path).open("rb") as stream:  # small files are read faster than mapped
         stream.seek(header.offset)
-        values = np.fromfile(stream, header.dtype, math.prod(header.shape))
-    return values.reshape(header.shape).astype(np.float32, copy=False)
+        return np.fromfile(stream, np.float32, math.prod(header.shape)).reshape(header.shape)
 
 
 def require_finite(array: npt.NDArray[Any], name: str | Path) -> None:
