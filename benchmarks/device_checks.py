@@ -19,6 +19,7 @@ from napari_subtomo.em import basis
 from napari_subtomo.em.engine import _e_step, initial_state, one_iteration
 from napari_subtomo.em.expectation import EStep, search
 from napari_subtomo.em.sampling import iteration_poses
+from napari_subtomo.em.seeding import clustered_references
 from napari_subtomo.extract.noise import NoiseCheck
 from napari_subtomo.extract.resample import Resampling, resample
 from napari_subtomo.extract.statistics import premultiplied, relion5_weights, whitened
@@ -385,3 +386,11 @@ def whole_iteration_at_stored_poses(device: str) -> Outputs:
 @_check(2e-3)
 def whole_iteration_over_all_orientations(device: str) -> Outputs:
     return _iterated(device, local_range=-1.0, angular_step=30.0, offset_range=1.0, fixed_sampling=True)
+
+
+@_check(2e-3)
+def where_classes_begin(device: str) -> Outputs:
+    setup = em_setup(16, 40, device)
+    state, given = clustered_references(setup, initial_state(setup), Silent())
+    assert given is not None
+    return {"posteriors": given, "references": state.maps, "shell": np.array([state.class_shell])}

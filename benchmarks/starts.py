@@ -97,7 +97,7 @@ def measure(sample: str, work: Path, code: str) -> dict[str, Any]:
     state = initial_state(setup)
     while state.iteration < options.consensus_iterations:
         state, _ = one_iteration(setup, state, Silent())
-    fixed = FixedPoses.of(setup, state, state.last_shell, Silent())
+    fixed = FixedPoses.of(setup, state, state.last_shell, "cpu", Silent())
     species = read_truth(project / "truth.star").of(particles).species[setup.order][fixed.kept]
     given = (state.last_shell, options.classes, state.temperature, options.regularisation, options.seed, options.threads, Silent())
     shells = {False: state.last_shell, True: class_shell(fixed, *given).shell}

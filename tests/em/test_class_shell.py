@@ -23,8 +23,9 @@ from napari_subtomo.em.class_shell import (
 from napari_subtomo.em.constraints import Region
 from napari_subtomo.em.engine import initial_state, one_iteration
 from napari_subtomo.em.fixed_poses import FixedPoses
+from napari_subtomo.em.inside import Inside
 from napari_subtomo.em.seeding import classes_at_poses
-from napari_subtomo.em.start import Inside, cluster, rand_index
+from napari_subtomo.em.start import cluster, rand_index
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.progress import Silent
 
@@ -217,7 +218,7 @@ def test_the_limit_is_that_of_the_options_or_found_and_kept(sample, monkeypatch,
         assert state.class_shell == (finest_shell if expected is None else min(round(extent / limit), finest_shell))
     shells = []
     of = FixedPoses.of.__func__
-    monkeypatch.setattr(FixedPoses, "of", classmethod(lambda cls, s, t, last, r: shells.append(last) or of(cls, s, t, last, r)))
+    monkeypatch.setattr(FixedPoses, "of", classmethod(lambda cls, s, t, last, *a: shells.append(last) or of(cls, s, t, last, *a)))
     assert classes_at_poses(setup, state, Silent())[1] is not None
     assert classes_at_poses(setup, replace(state, class_shell=0), Silent())[1] is not None
     assert shells == [state.class_shell, state.last_shell]

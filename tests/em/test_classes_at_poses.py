@@ -89,12 +89,16 @@ def test_an_iteration_takes_the_classes_judged_at_poses_and_keeps_its_empty_clas
     np.testing.assert_array_equal(new.labels > 2, own.class_numbers > 2)
 
 
-def test_larger_sets_are_judged_by_the_search_alone(sample):
-    """To the bit as with 0; RELION's way never judges so."""
+def test_larger_sets_are_judged_by_the_search_in_between(sample):
+    """From the same beginning, in the first iteration with all classes; RELION's way never judges at best poses."""
     count = len(sample.labels)
-    sides = [at(world.setup(sample, **OPTIONS, iterations=6, classes_at_poses=most), 4)[0] for most in (0, count - 1, count)]
-    np.testing.assert_array_equal(sides[0].maps, sides[1].maps)
-    assert not np.array_equal(sides[0].maps, sides[2].maps)
+    setups = [world.setup(sample, **OPTIONS, iterations=6, classes_at_poses=most) for most in (0, count - 1, count)]
+    never, seldom, always = (at(setup, 3)[0] for setup in setups)
+    np.testing.assert_array_equal(seldom.maps, always.maps)
+    assert not np.array_equal(never.maps, always.maps)
+    assert [classes_at_poses(setup, always, Silent())[1] is None for setup in setups] == [True, True, False]
+    last = replace(always, iteration=5)
+    assert [classes_at_poses(setup, last, Silent())[1] is None for setup in setups] == [True, False, False]
     assert world.setup(sample, preset="relion", classes=2).options.classes_at_poses == 0
 
 

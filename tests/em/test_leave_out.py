@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import em_world as world
 
+from napari_subtomo.em import inside
 from napari_subtomo.em import start as begin
 from napari_subtomo.em.engine import initial_state
 from napari_subtomo.em.lattice import Lattice
@@ -103,7 +104,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     shape = 20, len(lattice)
     g = (1 + rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
     h, noise, start = np.ones(shape, np.float32), np.full(shape, 2.0), np.eye(2)[np.arange(20) % 2]
-    monkeypatch.setattr(begin, "CACHE_BYTES", 60 * len(lattice) * 3)  # seven blocks
+    monkeypatch.setattr(inside, "CACHE_BYTES", 60 * len(lattice) * 3)  # seven blocks
     one, three = (leave_one_out(g, h, lattice, noise, 20.0, start, 1.0, rounds=3, threads=threads) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
     assert np.abs(one - start).max() > 0.1

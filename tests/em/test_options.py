@@ -10,12 +10,13 @@ from napari_subtomo.em.assignment import assigned
 from napari_subtomo.em.constraints import Region, composed
 from napari_subtomo.em.engine import _e_step, initial_state, iterate
 from napari_subtomo.em.expectation import Poses, search
+from napari_subtomo.em.inside import Inside
 from napari_subtomo.em.lattice import lattice_map
 from napari_subtomo.em.poses import pose_grid
 from napari_subtomo.em.priors import AnglePriors, RotationPrior, restricted, with_mates
 from napari_subtomo.em.sampling import iteration_poses
 from napari_subtomo.em.scales import group_scales, particle_scales
-from napari_subtomo.em.start import Inside, rand_index
+from napari_subtomo.em.start import rand_index
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.temperature import COOLING, uncertainty
 from napari_subtomo.errors import OptionError

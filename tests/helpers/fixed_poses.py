@@ -6,8 +6,8 @@ import numpy as np
 
 from napari_subtomo.em.constraints import Region
 from napari_subtomo.em.fixed_poses import FixedPoses
+from napari_subtomo.em.inside import Inside
 from napari_subtomo.em.lattice import Lattice
-from napari_subtomo.em.start import Inside
 
 N = 24
 WHOLE = np.ones((N, N, N), np.float32)

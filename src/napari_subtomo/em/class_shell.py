@@ -12,7 +12,7 @@ were found without them, whose noise has no part in their labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.fixed_poses import FixedPoses, references, without_own
+from napari_subtomo.em.inside import portions
 from napari_subtomo.em.start import annealed, leave_one_out, living, rand_index
 from napari_subtomo.em.threads import ordered_map
+from napari_subtomo.numerics.backend import namespace, to_host
 from napari_subtomo.progress import Reporter
 
 IntArray = npt.NDArray[np.int64]
@@ -30,6 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 LEAST, STEP = 4, 1.25  # first shell that is tried, and the ratio of each to the one before
 SPLITS = 4  # into halves
 MOST = 3000  # particles that are asked
+ASKED = 3e7  # values of all particles up to a shell: finer ones are not asked about, but taken where they bear witness
 ROUNDS = 30  # most EM rounds at the temperature of the data: labels that still change do not count much
 DOUBT = 30.0  # nats: particles whose class is surer than that would hide what the others say
 WITNESS = 3.0  # mean gain of added shells in units of its standard error, from which on they are taken; noise seldom reaches 2.5
@@ -70,6 +73,25 @@ def tried(last_shell: int) -> list[int]:
         shells.append(round(next_shell))
         next_shell = max(next_shell * STEP, next_shell + 1)
     return [*shells, last_shell]
+
+
+def asked(last_shell: int, n: int, voxels: Callable[[int], float]) -> list[int]:
+    """Shells that halves of n particles are asked about: those that are tried, without such as would take very long.
+
+    Parameters
+    ----------
+    last_shell : int
+        The last one compared.
+    n : int
+    voxels : callable
+        Number of voxels up to and with a shell.
+
+    Returns
+    -------
+    list of int
+    """
+    shells = tried(last_shell)
+    return [shell for shell in shells if shell == shells[0] or min(n, MOST) * voxels(shell) <= ASKED]
 
 
 def at_once(threads: int, n: int, voxels: float) -> int:
@@ -129,7 +151,7 @@ def class_shell(
     -------
     Reach
     """
-    shells = tried(last_shell)
+    shells = asked(last_shell, len(fixed.g), fixed.lattice.prefix)
     reporter.stage("Resolution that tells classes apart", len(shells) * SPLITS, "halvings")
     each = agreements(fixed, shells, classes, range(SPLITS), temperature, regularisation, seed, threads, reporter)
     chosen = finest(each[:, :, 0])
@@ -163,25 +185,26 @@ def agreements(
         Information in nats, adjusted Rand index, classes that are alive; each the mean of both halves.
     """
     n = len(fixed.g)
-    asked = np.sort(np.random.default_rng([seed, 8]).permutation(n)[:MOST])
+    some = np.sort(np.random.default_rng([seed, 8]).permutation(n)[:MOST])
     by_split = []
     for shell in shells:
+        together = at_once(threads, n, fixed.lattice.prefix(shell))
+        each = max(1, threads // together)
 
-        def halved(split: int, shell: int = shell) -> list[tuple[float, float, int]]:
+        def halved(split: int, shell: int = shell, each: int = each) -> list[tuple[float, float, int]]:
             rng = np.random.default_rng([seed, 9, split])
-            mixed = asked[rng.permutation(len(asked))]
-            parts = [fixed.up_to(shell, np.sort(half)) for half in (mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :])]
-            own = [_clustered(part, classes, temperature, regularisation, rng) for part in parts]
+            mixed = some[rng.permutation(len(some))]
+            parts = [fixed.up_to(shell, np.sort(half), each) for half in (mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :])]
+            own = [_clustered(part, classes, temperature, regularisation, rng, each) for part in parts]
             both = []
             for part, gamma, (other, by) in zip(parts, own, ((parts[1], own[1]), (parts[0], own[0])), strict=True):
                 shown = labels_from_others(part, other, by, temperature, regularisation)
                 found = gamma.argmax(1)
-                in_use = min(living(each, classes) for each in (shown, found))
+                in_use = min(living(labels, classes) for labels in (shown, found))
                 both.append((shared_information(shown, found), rand_index(shown, found), in_use))
             reporter.advance()
             return both
 
-        together = at_once(threads, n, fixed.lattice.prefix(shell))
         by_split.append(np.mean(list(ordered_map(halved, splits, together)), axis=1))
     return np.array(by_split)
 
@@ -264,8 +287,8 @@ def witness(part: FixedPoses, gamma: FloatArray, shell: int, temperature: float,
         return -np.inf
     known = part.lattice.prefix(shell)
     common, sums = references(part, gamma, temperature, regularisation)
-    without = np.maximum(common.rho, 1e-20)
-    log = np.stack([_log_likelihoods(part, gamma[:, c], *sums[c], without, known, temperature) for c in alive], axis=1)  # (n, alive, 2)
+    least = namespace(part.g).maximum(common.rho, 1e-20)
+    log = np.stack([_log_likelihoods(part, gamma[:, c], *sums[c], least, known, temperature) for c in alive], axis=1)  # (n, alive, 2)
     rows = np.arange(len(gamma))
     own = gamma[:, alive].argmax(1)
     before = log[:, :, 0].copy()
@@ -282,21 +305,21 @@ def _log_likelihoods(
 ) -> FloatArray:
     """Of all particles by a class without their own share in it, by the first voxels and by those beyond, shape (n, 2)."""
     log = np.empty((len(part.g), 2))
-    for i, share in enumerate(shares.astype(np.float32)):
-        g, h = part.g[i], part.h[i]
-        values = without_own(part, i, share, numerator, denominator, least)
-        agree = (2 * (g * values.conj()).real - h * (values.real**2 + values.imag**2)) / (part.noise[i] * np.float32(temperature))
-        agree[part.lattice.shell[: len(agree)] == 0] = 0
-        log[i] = agree[:known].sum(), agree[known:].sum()
+    for rows in portions(part.g, 60):
+        values = without_own(part, rows, shares[rows].astype(np.float32), numerator, denominator, least)
+        agree = 2 * (part.g[rows] * values.conj()).real - part.h[rows] * (values.real**2 + values.imag**2)
+        agree /= part.noise[rows] * np.float32(temperature)
+        agree[:, : part.lattice.prefix(0)] = 0
+        log[rows, 0], log[rows, 1] = to_host(agree[:, :known].sum(1)), to_host(agree[:, known:].sum(1))
     return log
 
 
 def _clustered(
-    part: FixedPoses, classes: int, temperature: float, regularisation: float, rng: np.random.Generator
+    part: FixedPoses, classes: int, temperature: float, regularisation: float, rng: np.random.Generator, threads: int
 ) -> npt.NDArray[np.float64]:
     """Posteriors of one random start, shape (n, classes)."""
     start = np.eye(classes)[rng.permutation(np.arange(len(part.g)) % classes)]
-    return annealed(part.g, part.h, part.lattice, part.noise, temperature, start, regularisation, ROUNDS, part.inside)
+    return annealed(part.g, part.h, part.lattice, part.noise, temperature, start, regularisation, ROUNDS, part.inside, threads)
 
 
 def labels_from_others(
@@ -316,11 +339,11 @@ def labels_from_others(
     """
     _, sums = references(others, gamma, temperature, regularisation)
     whitening = 1 / (particles.noise * np.float32(temperature))
-    whitening[:, particles.lattice.shell[: whitening.shape[1]] == 0] = 0
+    whitening[:, : particles.lattice.prefix(0)] = 0
     log = np.empty((len(particles.g), len(sums)))
     for c, (numerator, denominator) in enumerate(sums):
         values = numerator / denominator
         agree = 2 * (particles.g * values.conj()).real - particles.h * (values.real**2 + values.imag**2)
-        log[:, c] = np.einsum("nv,nv->n", agree, whitening) + np.log(gamma[:, c].mean() + 1e-9)
+        log[:, c] = to_host(namespace(agree).einsum("nv,nv->n", agree, whitening)) + np.log(gamma[:, c].mean() + 1e-9)
     labels: IntArray = log.argmax(1)
     return labels

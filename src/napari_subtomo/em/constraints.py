@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import irfftn, next_fast_len, rfftn
+from scipy.fft import next_fast_len
 
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser, References
 from napari_subtomo.em.solvent import solvent_mask
 from napari_subtomo.em.statistics import Sums
+from napari_subtomo.numerics.backend import fft_module
 from napari_subtomo.numerics.fourier import fourier_crop
 
 if TYPE_CHECKING:
@@ -87,24 +88,26 @@ class Region:
         Of the values.
     voxels : int
         V; whole shells.
+    xp : module
+        numpy or cupy, whose values are masked.
     """
 
-    def __init__(self, mask: Maps, lattice: Lattice, voxels: int) -> None:
+    def __init__(self, mask: Maps, lattice: Lattice, voxels: int, xp: Any = np) -> None:
         # twice as many samples as the last shell needs: a product with the mask does not fold back into it
         n = min(lattice.n, 2 * next_fast_len(2 * int(lattice.shell[voxels - 1]) + 1)) if lattice.n % 2 == 0 else lattice.n
         cropped = fourier_crop(mask, n) if n < lattice.n else mask
         # the origin is in the corner, as transforms have it, so that nothing is rolled for each particle
-        self._mask = np.fft.ifftshift(cropped).astype(np.float32)
+        self._mask = xp.asarray(np.fft.ifftshift(cropped).astype(np.float32))
         smaller = replace(lattice, n=n)
-        self._index, (self._plane, self._mates) = smaller.half_layout_index(voxels), smaller.friedel_mates(voxels)
-        self._shape = n, n, n // 2 + 1
+        self._index, self._plane, self._mates = (xp.asarray(i) for i in (smaller.half_layout_index(voxels), *smaller.friedel_mates(voxels)))
+        self._shape, self._xp = (n, n, n // 2 + 1), xp
 
-    def __call__(self, values: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex64]:
-        """Values, shape (V,), of the masked map of values of shape (V,)."""
-        half = np.zeros(math.prod(self._shape), np.complex64)
-        half[self._index] = values
-        half[self._mates] = values[self._plane].conj()
-        inside = irfftn(half.reshape(self._shape), s=self._mask.shape)
+    def __call__(self, values: Any) -> Any:
+        """Values, shape (..., V), of the masked maps of values of that shape, complex64."""
+        fft, lead, axes = fft_module(self._xp), values.shape[:-1], (-3, -2, -1)
+        half = self._xp.zeros((*lead, math.prod(self._shape)), np.complex64)
+        half[..., self._index] = values
+        half[..., self._mates] = values[..., self._plane].conj()
+        inside = fft.irfftn(half.reshape(*lead, *self._shape), s=self._mask.shape, axes=axes)
         inside *= self._mask
-        transform: npt.NDArray[np.complex64] = rfftn(inside).ravel()[self._index]
-        return transform
+        return fft.rfftn(inside, axes=axes).reshape(*lead, -1)[..., self._index]

@@ -229,7 +229,7 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
     grid = setup.maximiser.grid.up_to(last_map_shell)
     maximiser = replace(setup.maximiser, last_shell=last_map_shell, grid=grid, solvent=state.solvent if state.solvent.size else None)
     poses = iteration_poses(setup, state, iteration, reporter)
-    step = replace(_e_step(setup, state, poses, allowed, first_cc), given=given)
+    step = replace(_e_step(setup, state, poses, allowed, first_cc), given=given if given is None or rows is None else given[rows])
     if searches_everywhere(setup, state):
         best = search_everywhere(setup, step, coarse_pass(setup, state, step), last_map_shell, reporter)
         setup, step = replace(setup, frames=best.frames, centres=best.centres, prepared=best.prepared), best.step

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.constraints import Region
+from napari_subtomo.em.inside import Inside
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.prepare import resample
-from napari_subtomo.em.start import Common, Inside
+from napari_subtomo.em.start import Common
 from napari_subtomo.em.state import State
+from napari_subtomo.numerics.backend import namespace, to_device
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Reporter
 
@@ -28,13 +30,15 @@ FloatArray = npt.NDArray[np.float64]
 class FixedPoses:
     """Particles at the best poses of a state, those of the empty class left out, on the V lattice voxels that are compared.
 
+    Arrays are numpy's, or of a GPU, which then has to be the current one wherever they are worked on.
+
     Attributes
     ----------
     kept : ndarray, shape (m,)
         Which of the n particles.
-    g, h : ndarray, shape (m, V)
+    g, h : array, shape (m, V), complex64 and float32
         Aligned data and weights.
-    noise : ndarray, shape (m, V)
+    noise : array, shape (m, V), float32
         σ² of each particle.
     lattice : Lattice
     maximiser : Maximiser
@@ -43,20 +47,23 @@ class FixedPoses:
         Where classes may differ.
     focus : ndarray, shape (box, box, box), optional
         Mask of differences, where it is another than that of the average.
+    threads : int
+        That may work on them; 1 on a GPU.
     """
 
     kept: npt.NDArray[np.intp]
-    g: npt.NDArray[np.complex64]
-    h: npt.NDArray[np.float32]
-    noise: npt.NDArray[np.float32]
+    g: Any
+    h: Any
+    noise: Any
     lattice: Lattice
     maximiser: Maximiser
     inside: Inside
     focus: npt.NDArray[np.float32] | None = None
+    threads: int = 1
 
     @classmethod
-    def of(cls, setup: Setup, state: State, last_shell: int, reporter: Reporter) -> FixedPoses:
-        """Resample them up to a shell."""
+    def of(cls, setup: Setup, state: State, last_shell: int, device: str, reporter: Reporter) -> FixedPoses:
+        """Resample them up to a shell, and bring them to a device."""
         o, lattice = setup.options, setup.lattice
         kept = np.flatnonzero(state.labels <= o.classes)
         voxels = lattice.prefix(last_shell)
@@ -66,17 +73,20 @@ class FixedPoses:
             g, h = g * scale, h * scale**2
         maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
         noise = state.noise.astype(np.float32)[setup.particles.noise[kept]][:, lattice.shell[:voxels]]
-        return cls(kept, g, h, noise, lattice, maximiser, _inside(g, h, lattice, maximiser, setup.focus, o.threads), setup.focus)
+        g, h, noise = (to_device(values, device) for values in (g, h, noise))
+        threads = o.threads if device == "cpu" else 1
+        inside = _inside(g, h, lattice, maximiser, setup.focus, threads)
+        return cls(kept, g, h, noise, lattice, maximiser, inside, setup.focus, threads)
 
     def up_to(self, last_shell: int, rows: npt.NDArray[np.intp] | None = None, threads: int = 1) -> FixedPoses:
         """What there is up to a shell, of all particles (views of the same arrays) or of some of them (copies)."""
         voxels = min(self.lattice.prefix(last_shell), self.g.shape[1])
         if voxels == self.g.shape[1] and rows is None:
             return self
-        some: Any = slice(None) if rows is None else rows
+        some = slice(None) if rows is None else namespace(self.g).asarray(rows)
         g, h, noise = (values[:, :voxels][some] for values in (self.g, self.h, self.noise))
         inside = _inside(g, h, self.lattice, self.maximiser, self.focus, threads)
-        return replace(self, kept=self.kept[some], g=g, h=h, noise=noise, inside=inside)
+        return replace(self, kept=self.kept if rows is None else self.kept[rows], g=g, h=h, noise=noise, inside=inside)
 
     def spread(self, gamma: FloatArray, n: int) -> FloatArray:
         """Posteriors of these particles among all n; NaN for the others."""
@@ -99,13 +109,13 @@ def references(part: FixedPoses, gamma: FloatArray, temperature: float, regulari
     Returns
     -------
     common : Common
-    sums : list of (ndarray, ndarray), each of shape (V,)
-        For each class.
+    sums : list of (array, array), each of shape (V,)
+        For each class, on the device of the particles.
     """
     g, h, lattice, inside = part.g, part.h, part.lattice, part.inside
     precision = (h / part.noise).mean(0) / temperature
-    precision[lattice.shell[: g.shape[1]] == 0] = 0
-    shares = gamma.astype(np.float32)
+    precision[: lattice.prefix(0)] = 0
+    shares = namespace(g).asarray(gamma.astype(np.float32))
     sums = [(shares[:, c] @ g, shares[:, c] @ h) for c in range(gamma.shape[1])]
     common = Common.settled(sums, part.noise.mean(0, dtype=np.float64), precision, lattice, regularisation, inside.differences)
     average, result = inside.whole(common.mean), []
@@ -116,38 +126,38 @@ def references(part: FixedPoses, gamma: FloatArray, temperature: float, regulari
     return common, result
 
 
-def without_own(
-    part: FixedPoses, i: int, share: np.float32, numerator: Any, denominator: Any, least: npt.NDArray[np.float32]
-) -> npt.NDArray[np.complex64]:
-    """The reference of a class without the share of one particle, shape (V,).
+def without_own(part: FixedPoses, rows: Any, shares: npt.NDArray[np.float32], numerator: Any, denominator: Any, least: Any) -> Any:
+    """References of a class without the shares of m particles, one for each, shape (m, V), complex64.
 
     Parameters
     ----------
     part : FixedPoses
-    i : int
-        Row of the particle.
-    share : float32
-        Of the particle in the class, 0 … 1.
-    numerator, denominator : ndarray, shape (V,)
+    rows : slice or array, shape (m,)
+        Of the particles.
+    shares : ndarray, shape (m,)
+        Of the particles in the class, 0 … 1.
+    numerator, denominator : array, shape (V,)
         Of the class, from `references`.
-    least : ndarray, shape (V,)
+    least : array, shape (V,)
         ρ: what sums hold without any particle; rounding may leave less.
     """
-    values: npt.NDArray[np.complex64] = (numerator - share * part.inside.g[i]) / np.maximum(denominator - share * part.h[i], least)
-    return values
+    xp = namespace(part.g)
+    share = xp.asarray(shares)[:, None]
+    return (numerator - share * part.inside.g[rows]) / xp.maximum(denominator - share * part.h[rows], least)
 
 
 def _inside(
-    g: npt.NDArray[np.complex64],
-    h: npt.NDArray[np.float32],
+    g: Any,
+    h: Any,
     lattice: Lattice,
     maximiser: Maximiser,
     focus: npt.NDArray[np.float32] | None,
     threads: int,
 ) -> Inside:
     """Masked: noise outside would tell particles apart in far more ways than what is inside can."""
-    whole = Region(maximiser.region, lattice, g.shape[1])
-    return Inside.of(g, h, whole if focus is None else Region(focus, lattice, g.shape[1]), whole, threads)
+    xp = namespace(g)
+    whole = Region(maximiser.region, lattice, g.shape[1], xp)
+    return Inside.of(g, h, whole if focus is None else Region(focus, lattice, g.shape[1], xp), whole, threads)
 
 
 def _aligned(

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, VALUE_BYTES, scatter_points
 from napari_subtomo.em.basis import ROWS
-from napari_subtomo.em.class_shell import working_bytes
+from napari_subtomo.em.class_shell import ASKED, MOST, working_bytes
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.global_search import BATCH_BYTES, POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
-from napari_subtomo.em.seeding import at_poses
+from napari_subtomo.em.seeding import VALUES, at_poses
 from napari_subtomo.em.streamed import streamed_bytes
 from napari_subtomo.errors import OptionError
 from napari_subtomo.numerics.backend import free_bytes
@@ -76,8 +76,9 @@ def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bo
         some = steps[max(first - 1, 0)].particles
         parts.append(_clustering(steps[first], some))
         if options.class_limit < 0:
-            parts.append(24.0 * some * steps[first].voxels + working_bytes(options.threads, some, steps[first].voxels) + BLOCK_BYTES)
-        if at_poses(options, n):
+            asked = min(steps[first].voxels, ASKED / min(some, MOST))
+            parts.append(24.0 * min(some * steps[first].voxels, VALUES) + working_bytes(options.threads, some, asked) + BLOCK_BYTES)
+        if at_poses(options, n, options.iterations, first + 1):
             parts.append(_clustering(steps[-1], n))
     return Memory(particles, max(parts) + n * _TABLE, scratch)
 
@@ -166,7 +167,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
 
 def _clustering(step: Iteration, n: int) -> float:
     """Classes of n particles at fixed poses: data, those inside the mask, weights, σ² and 1/(κσ²) on the voxels of the comparison."""
-    return n * step.voxels * 28.0 + 2 * BLOCK_BYTES
+    return min(n * step.voxels, VALUES) * 28.0 + 2 * BLOCK_BYTES
 
 
 def in_block(bytes_each: float, step: Iteration) -> float:

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.fixed_poses import FixedPoses, references, without_own
+from napari_subtomo.em.inside import portions
 from napari_subtomo.em.start import alive, fewest, leave_one_out
+from napari_subtomo.numerics.backend import namespace, to_host
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,13 +39,17 @@ def misfit(part: FixedPoses, gamma: FloatArray, temperature: float, regularisati
     ndarray, shape (n,)
     """
     common, sums = references(part, gamma, temperature, regularisation)
-    least = np.maximum(common.rho, 1e-20)
-    compared = part.lattice.shell[: part.g.shape[1]] > 0
-    left = np.empty(len(gamma))
-    for i, c in enumerate(gamma.argmax(1)):
-        h, (numerator, denominator) = part.h[i], sums[c]
-        rest = part.g[i] - h * without_own(part, i, np.float32(gamma[i, c]), numerator, denominator, least)
-        left[i] = ((rest.real**2 + rest.imag**2) / part.noise[i])[compared].sum() / max(float(h[compared].sum()), 1e-20)
+    xp = namespace(part.g)
+    least, first = xp.maximum(common.rho, 1e-20), part.lattice.prefix(0)
+    labels, left = gamma.argmax(1), np.empty(len(gamma))
+    for c, (numerator, denominator) in enumerate(sums):
+        members = np.flatnonzero(labels == c)
+        for some in (members[piece] for piece in portions(part.g[: len(members)], 60)):
+            rows = xp.asarray(some)
+            h = part.h[rows]
+            rest = part.g[rows] - h * without_own(part, rows, gamma[some, c].astype(np.float32), numerator, denominator, least)
+            power = ((rest.real**2 + rest.imag**2) / part.noise[rows])[:, first:].sum(1)
+            left[some] = to_host(power / xp.maximum(h[:, first:].sum(1), 1e-20))
     return left
 
 

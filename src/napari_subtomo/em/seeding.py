@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,14 @@ from napari_subtomo.em.constraints import composed
 from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.frames import searches_everywhere
 from napari_subtomo.em.lattice import lattice_map
+from napari_subtomo.em.on_device import on_device
 from napari_subtomo.em.outliers import with_outliers
 from napari_subtomo.em.start import ROUNDS, Common, alive, cluster, leave_one_out
 from napari_subtomo.em.state import State
 from napari_subtomo.em.subdivision import subdivided
+from napari_subtomo.em.subsets import setup_of, state_of
 from napari_subtomo.em.temperature import uncertainty
+from napari_subtomo.numerics.backend import namespace, to_host
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
+VALUES = 1e8  # of particles that are held at once: all of a large set up to as many shells as fit, or as many of them up to the finest
+SELDOM = 5  # of so many iterations with a large set, one judges its classes at best poses; and the last does
 WARM_ROUNDS = 20  # of EM at the poses of an iteration: its labels are near to begin with
 
 
@@ -38,14 +44,20 @@ def random_classes(n: int, classes: int, seed: int) -> npt.NDArray[np.bool_]:
     return allowed
 
 
-def at_poses(options: ClassifyOptions, n: int) -> bool:
-    """Whether the classes of n particles are judged at their best poses, where all of them take part."""
-    return options.classes > 1 and options.start == "leave-one-out" and n <= options.classes_at_poses
+def at_poses(options: ClassifyOptions, n: int, iteration: int, first: int) -> bool:
+    """Whether an iteration judges the classes of n particles at their best poses, where all of them take part.
+
+    Of a large set it would take too long to turn all particles in each. `first` is the number of the first iteration with all classes.
+    """
+    if options.classes < 2 or options.start != "leave-one-out" or options.classes_at_poses == 0:
+        return False
+    return n <= options.classes_at_poses or (iteration - first) % SELDOM == 0 or iteration == options.iterations
 
 
 def judged_at_poses(setup: Setup, state: State) -> bool:
     """Whether the classes of particles are judged at the poses of a state, not by sums over all poses: not before these are settled."""
-    return at_poses(setup.options, len(setup.order)) and not searches_everywhere(setup, state)
+    due = at_poses(setup.options, len(setup.order), state.iteration + 1, setup.first_of_classes)
+    return due and not searches_everywhere(setup, state)
 
 
 def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
@@ -67,25 +79,37 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> tuple[St
     given : ndarray, shape (n, classes), or None
         NaN for particles of the empty class; None where classes are not judged so, or particles are too few.
     """
-    o, n = setup.options, len(state.labels)
-    known = state.maps.shape[1] == o.classes and np.count_nonzero(state.labels <= o.classes) >= 2 * o.classes
-    if not known or not judged_at_poses(setup, state):
+    o = setup.options
+    there = int(np.count_nonzero(state.labels <= o.classes))
+    if state.maps.shape[1] < o.classes or there < 2 * o.classes or not judged_at_poses(setup, state):
         return state, None
-    fixed = FixedPoses.of(setup, state, state.class_shell or state.last_shell, reporter)
+    values = min(there * setup.lattice.prefix(state.last_shell), VALUES)
+    return on_device(lambda device: _judged(setup, state, device, reporter), setup.device, values, reporter)
+
+
+def _judged(setup: Setup, state: State, device: str, reporter: Reporter) -> tuple[State, FloatArray]:
+    """`classes_at_poses` on a device."""
+    o, n = setup.options, len(state.labels)
+    there = int(np.count_nonzero(state.labels <= o.classes))
+    shell = fitting(state.class_shell or state.last_shell, there, setup.lattice.prefix)
+    fixed = FixedPoses.of(setup, state, shell, device, reporter)
     start = np.eye(o.classes)[state.labels[fixed.kept] - 1]
     temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
-    gamma = with_outliers(fixed, start, temperature, o.regularisation, WARM_ROUNDS, o.threads)
+    gamma = with_outliers(fixed, start, temperature, o.regularisation, WARM_ROUNDS, fixed.threads)
     if gamma is not None:
-        return _with_references(setup, state, FixedPoses.of(setup, state, state.last_shell, reporter), gamma), fixed.spread(gamma, n)
+        found = fixed.spread(gamma, n)
+        del fixed
+        return _with_references(setup, state, found, _pieces(setup, state, device, reporter)), found
     g, h, noise, inside = fixed.g, fixed.h, fixed.noise, fixed.inside
-    gamma = leave_one_out(g, h, setup.lattice, noise, temperature, start, o.regularisation, WARM_ROUNDS, inside, o.threads)
+    gamma = leave_one_out(g, h, setup.lattice, noise, temperature, start, o.regularisation, WARM_ROUNDS, inside, fixed.threads)
     return state, fixed.spread(gamma, n)
 
 
 def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
     """References of all classes from leave-one-out clustering at the best poses of a state, and the posteriors of its classes.
 
-    Particles of the empty class take no part. Each fold's references are made from the other folds.
+    Particles of the empty class take no part. Each fold's references are made from the other folds. Very many particles are told apart
+    by as many shells as fit into memory, and those beyond them are added to the references piece by piece.
 
     Returns
     -------
@@ -102,45 +126,81 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
             "the classes begin as copies of one reference; check the reference, or use fewer classes."
         )
         return copied(state, o.classes), None
-    fixed = FixedPoses.of(setup, state, state.last_shell, reporter)
-    kept = fixed.kept
-    last, gamma, agreement = _told_apart(setup, state, fixed, reporter)
+    values = min(there * setup.lattice.prefix(state.last_shell), VALUES)
+    return on_device(lambda device: _begun(setup, state, device, reporter), setup.device, values, reporter)
+
+
+def fitting(last_shell: int, n: int, voxels: Callable[[int], float]) -> int:
+    """The finest shell, `last_shell` at most, up to which the values of n particles fit; `voxels` says how many there are up to a shell."""
+    return next(shell for shell in range(last_shell, 0, -1) if shell == 1 or n * voxels(shell) <= VALUES)
+
+
+def _begun(setup: Setup, state: State, device: str, reporter: Reporter) -> tuple[State, FloatArray | None]:
+    """`clustered_references` on a device."""
+    o, n = setup.options, len(state.labels)
+    finest = fitting(state.last_shell, int(np.count_nonzero(state.labels <= o.classes)), setup.lattice.prefix)
+    fixed = FixedPoses.of(setup, state, finest, device, reporter)
+    last, gamma, agreement = _told_apart(setup, finest, state.temperature, fixed, reporter)
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))
-    reporter.message(f"Leave-one-out clustering of {len(kept)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
+    reporter.message(f"Leave-one-out clustering of {len(gamma)} particles: classes of {sizes}; agreement between starts {agreement:.2f}.")
     if agreement < 0.3 and o.restarts > 1 and o.classes > 1:
         reporter.warn(
             f"Starts of the clustering agree little (adjusted Rand index {agreement:.2f}): "
             f"the data may not hold {o.classes} distinct classes."
         )
-    begun = _with_references(setup, replace(state, class_shell=last), fixed, gamma)
-    return begun, fixed.spread(gamma, len(state.labels)) if judged_at_poses(setup, state) else None
+    found, pieces = fixed.spread(gamma, n), iter([fixed])
+    if finest < state.last_shell:
+        del fixed
+        pieces = _pieces(setup, state, device, reporter)
+    begun = _with_references(setup, replace(state, class_shell=last), found, pieces)
+    return begun, found if judged_at_poses(setup, state) else None
 
 
-def _with_references(setup: Setup, state: State, fixed: FixedPoses, gamma: FloatArray) -> State:
-    """The state with references and fractions by posteriors at its poses; each fold's are made from the other folds."""
-    o, lattice = setup.options, setup.lattice
-    kept, g, h, maximiser, voxels = fixed.kept, fixed.g, fixed.h, fixed.maximiser, fixed.g.shape[1]
-    group, region = setup.particles.noise[kept], maximiser.region
-    sigma2 = mean_noise(state.noise, np.bincount(group, minlength=len(state.noise)))[lattice.shell[:voxels]]
-    fold, folds = setup.particles.fold[kept], setup.folds
+def _pieces(setup: Setup, state: State, device: str, reporter: Reporter) -> Iterator[FixedPoses]:
+    """The particles that are not empty, up to the last shell that is compared, as many at once as fit."""
+    kept = np.flatnonzero(state.labels <= setup.options.classes)
+    most = max(1, int(VALUES // setup.lattice.prefix(state.last_shell)))
+    if len(kept) <= most:
+        yield FixedPoses.of(setup, state, state.last_shell, device, reporter)
+        return
+    for rows in (kept[first : first + most] for first in range(0, len(kept), most)):
+        yield replace(FixedPoses.of(setup_of(setup, rows), state_of(setup, state, rows), state.last_shell, device, reporter), kept=rows)
+
+
+def _with_references(setup: Setup, state: State, given: FloatArray, pieces: Iterator[FixedPoses]) -> State:
+    """The state with references and fractions by posteriors at its poses; each fold's are made from the other folds.
+
+    `given`, shape (n, classes), is NaN for particles of the empty class; `pieces` are the others.
+    """
+    o, lattice, folds, fold = setup.options, setup.lattice, setup.folds, setup.particles.fold
+    kept = np.flatnonzero(~np.isnan(given[:, 0]))
+    totals: list[list[tuple[Any, Any]]] = [[(0.0, 0.0)] * o.classes for _ in range(folds)]
+    precision: Any = 0.0
+    for fixed in pieces:
+        xp, g, h, gamma = namespace(fixed.g), fixed.g, fixed.h, given[fixed.kept]
+        precision = precision + (h / fixed.noise).sum(0)
+        for f in range(folds):
+            others = fold[fixed.kept] != f if folds > 1 else np.ones(len(gamma), bool)
+            here = others.astype(np.float32)  # products with 0 and 1: a copy of the others would take as much again as all of them
+            shares = [xp.asarray(here * gamma[:, c].astype(np.float32)) for c in range(o.classes)]
+            totals[f] = [(num + share @ g, den + share @ h) for (num, den), share in zip(totals[f], shares, strict=True)]
+    maximiser, region, voxels, differences = fixed.maximiser, fixed.maximiser.region, g.shape[1], fixed.inside.differences
+    counts = np.bincount(setup.particles.noise[kept], minlength=len(state.noise))
+    sigma2 = xp.asarray(mean_noise(state.noise, counts)[lattice.shell[:voxels]])
+    precision = precision / len(kept)
+    precision[: lattice.prefix(0)] = 0
     n = lattice.n
     maps = np.empty((folds, o.classes, n, n, n), np.float32)
-    precision = (h / fixed.noise).mean(0)
-    precision[lattice.shell[:voxels] == 0] = 0
-    for f in range(folds):
-        others = fold != f if folds > 1 else np.ones(len(kept), bool)
-        here = others.astype(np.float32)  # products with 0 and 1: a copy of the others would take as much again as all of them
-        shares = [here * gamma[:, c].astype(np.float32) for c in range(o.classes)]
-        sums = [(share @ g, share @ h) for share in shares]
-        common = Common.settled(sums, sigma2, precision, lattice, o.regularisation, fixed.inside.differences)
+    for f, sums in enumerate(totals):
+        common = Common.settled(sums, sigma2, precision, lattice, o.regularisation, differences)
         rho = common.rho * maximiser.solvent_share
         for c, (num, den) in enumerate(sums):
-            values = ((num + rho * common.mean) / (den + rho)).astype(np.complex64)
+            values = to_host(((num + rho * common.mean) / (den + rho)).astype(np.complex64))
             maps[f, c] = lattice_map(values, lattice) * region
         if setup.focus is not None:
-            maps[f] = composed(maps[f][None], (lattice_map(common.mean, lattice) * region)[None], setup.focus)[0]
+            maps[f] = composed(maps[f][None], (lattice_map(to_host(common.mean), lattice) * region)[None], setup.focus)[0]
     map_noise = maximiser.map_noise(maps, o.threads)
-    fractions = np.append(gamma.sum(0) / len(state.labels), 1 - len(kept) / len(state.labels) if o.empty_class else 0.0)
+    fractions = np.append(given[kept].sum(0) / len(state.labels), 1 - len(kept) / len(state.labels) if o.empty_class else 0.0)
     if o.empty_class:
         fractions = np.maximum(fractions, 1e-3)
     with np.errstate(divide="ignore"):
@@ -148,25 +208,25 @@ def _with_references(setup: Setup, state: State, fixed: FixedPoses, gamma: Float
     return replace(state, maps=maps, map_noise=map_noise, log_fractions=log_fractions)
 
 
-def _told_apart(setup: Setup, state: State, fixed: FixedPoses, reporter: Reporter) -> tuple[int, FloatArray, float]:
-    """The shell up to which classes are told apart, their posteriors, and the agreement between starts."""
-    o, finest, extent = setup.options, state.last_shell, setup.lattice.n * setup.pixel_size
+def _told_apart(setup: Setup, finest: int, temperature: float, fixed: FixedPoses, reporter: Reporter) -> tuple[int, FloatArray, float]:
+    """The shell up to which classes are told apart, `finest` at most, their posteriors, and the agreement between starts."""
+    o, extent = setup.options, setup.lattice.n * setup.pixel_size
 
     measured = o.classes > 1 and o.class_limit < 0
     if measured:
-        reach = class_shell(fixed, finest, o.classes, state.temperature, o.regularisation, o.seed, o.threads, reporter)
+        reach = class_shell(fixed, finest, o.classes, temperature, o.regularisation, o.seed, fixed.threads, reporter)
         last = reach.shell
     else:
         last = int(np.clip(extent / o.class_limit + 0.5, 1, finest)) if o.class_limit > 0 and o.classes > 1 else finest
     part = fixed.up_to(last)
-    gamma, agreement = _clustered(part, o, state.temperature, reporter)
+    gamma, agreement = _clustered(part, o, temperature, reporter)
     if not measured:
         return last, gamma, agreement
-    apart = with_outliers(part, gamma, state.temperature, o.regularisation, WARM_ROUNDS, o.threads)
+    apart = with_outliers(part, gamma, temperature, o.regularisation, WARM_ROUNDS, fixed.threads)
     gamma = gamma if apart is None else apart
-    last, gamma = extended(fixed, gamma, last, finest, state.temperature, o.regularisation, o.threads)
+    last, gamma = extended(fixed, gamma, last, finest, temperature, o.regularisation, fixed.threads)
     whole = gamma
-    last, gamma = subdivided(fixed, gamma, last, finest, state.temperature, o.regularisation, o.restarts, o.seed, o.threads, reporter)
+    last, gamma = subdivided(fixed, gamma, last, finest, temperature, o.regularisation, o.restarts, o.seed, fixed.threads, reporter)
     divided = "" if gamma is whole else "; a class was divided, of which halves agree that it is two"
     reporter.message(
         f"Classes are told apart up to {extent / last:.0f} Å, {alive(gamma)} of {o.classes}; two halves of the particles agree about "
@@ -184,7 +244,7 @@ def _clustered(part: FixedPoses, o: ClassifyOptions, temperature: float, reporte
     some = np.sort(np.random.default_rng([o.seed, 8]).permutation(n)[:MOST])
     few = part if n <= MOST else part.up_to(int(part.lattice.shell[part.g.shape[1] - 1]), some)
     given = (few.g, few.h, few.lattice, few.noise, temperature, o.classes, o.regularisation)
-    found, agreement = cluster(*given, o.restarts if o.classes > 1 else 1, o.seed, o.threads, reporter, few.inside)
+    found, agreement = cluster(*given, o.restarts if o.classes > 1 else 1, o.seed, part.threads, reporter, few.inside)
     if n <= MOST:
         return found, agreement
     labels = np.empty(n, np.int64)
@@ -194,7 +254,7 @@ def _clustered(part: FixedPoses, o: ClassifyOptions, temperature: float, reporte
     start = np.eye(o.classes)[labels]
     start[some] = found
     every = (part.g, part.h, part.lattice, part.noise, temperature, start, o.regularisation)
-    return leave_one_out(*every, ROUNDS, part.inside, o.threads), agreement
+    return leave_one_out(*every, ROUNDS, part.inside, part.threads), agreement
 
 
 def copied(state: State, classes: int) -> State:

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.em.inside import Inside, Mask, portions
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
 from napari_subtomo.em.threads import ordered_map
+from napari_subtomo.numerics.backend import namespace, to_host
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
-Mask = Callable[[npt.NDArray[np.complex64]], npt.NDArray[np.complex64]]
 OUTLIER = 0.5  # power of a class's difference from what is common, in units of what is expected, that halves its weight there
 LEAST_SHARE = 0.02  # of the particles: a class with fewer has died
 HOT, HOT_ROUNDS = 2.0, 20  # a start begins at so many times the temperature, for so many rounds
 ROUNDS = 60  # most rounds at the temperature of the data
 MOST_RHO = 1e6  # what draws classes together, in units of the data's weight: more changes nothing but overflows where hardly any data are
 LEAST_WEIGHT = 1e-3  # of a voxel in units of its shell's mean, where a spectrum is made
-CACHE_BYTES = 2**21  # what is worked on at once
 
 
-def shell_power(values: npt.NDArray[np.complex64], lattice: Lattice, voxels: int) -> FloatArray:
-    """Mean |value|² of its shell, at each of the first voxels, shape (voxels,)."""
-    shell = lattice.shell[:voxels]
-    power = np.bincount(shell, np.abs(values) ** 2) / np.maximum(np.bincount(shell), 1)
-    spread: FloatArray = power[shell]
-    return spread
+def shell_mean(values: Any, lattice: Lattice) -> Any:
+    """Mean of its shell at each of the first V voxels; `values` of shape (V,)."""
+    xp = namespace(values)
+    shell = xp.asarray(lattice.shell[: len(values)])
+    return (xp.bincount(shell, values) / xp.maximum(xp.bincount(shell), 1))[shell]
+
+
+def shell_power(values: Any, lattice: Lattice) -> Any:
+    """Mean |value|² of its shell at each of the first V voxels; `values` of shape (V,)."""
+    return shell_mean(abs(values) ** 2, lattice)
 
 
 def rand_index(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
@@ -49,87 +52,53 @@ def rand_index(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 @dataclass(frozen=True)
-class Inside:
-    """Where classes may differ, for particles at fixed poses.
-
-    Attributes
-    ----------
-    g : ndarray, shape (n, V)
-        The particles, their differences from what the average predicts masked.
-    differences, whole : callable
-        Masks of differences and of the average, on values of shape (V,).
-    """
-
-    g: npt.NDArray[np.complex64]
-    differences: Mask
-    whole: Mask
-
-    @classmethod
-    def of(cls, g: npt.NDArray[np.complex64], h: npt.NDArray[np.float32], differences: Mask, whole: Mask, threads: int) -> Inside:
-        """Of particles with data `g` and weights `h`, shape (n, V); the average is theirs without regularisation.
-
-        The weights of a particle spread what is inside over the edge of a mask, and the other way round, as far as its missing wedge does.
-        """
-        mean = (g.sum(0) / (h.sum(0) + 1e-9)).astype(np.complex64)
-        kept = np.empty_like(g)
-
-        def one(i: int) -> None:
-            kept[i] = h[i] * mean + differences(g[i] - h[i] * mean)
-
-        for _ in ordered_map(one, range(len(g)), threads):
-            pass
-        return cls(kept, differences, whole)
-
-
-@dataclass(frozen=True)
 class Common:
-    """What classes have in common, and what their differences from it are expected to be.
+    """What classes have in common, and what their differences from it are expected to be; arrays on the device of the particles.
 
     Attributes
     ----------
-    mean : ndarray, shape (V,), complex64
+    mean : array, shape (V,), complex64
         Ā, regularised.
-    expected : ndarray, shape (V,)
+    expected : array, shape (V,), float64
         Power of a difference, δT|Ā|².
-    rho : ndarray, shape (V,), float32
+    rho : array, shape (V,), float32
         σ² over it, at most `MOST_RHO` times the largest weight.
-    share : ndarray, shape (V,), float32
+    share : array, shape (V,), float32
         ρ over what Ā was divided by: what a datum adds to ρĀ.
     """
 
-    mean: npt.NDArray[np.complex64]
-    expected: FloatArray
-    rho: npt.NDArray[np.float32]
-    share: npt.NDArray[np.float32]
+    mean: Any
+    expected: Any
+    rho: Any
+    share: Any
 
     @classmethod
-    def of(cls, sums: list[tuple[Any, Any]], weights: FloatArray, sigma2: FloatArray, lattice: Lattice, regularisation: float) -> Common:
+    def of(cls, sums: list[tuple[Any, Any]], weights: FloatArray, sigma2: Any, lattice: Lattice, regularisation: float) -> Common:
         """Of all classes.
 
         Parameters
         ----------
-        sums : list of (ndarray, ndarray), each of shape (V,)
+        sums : list of (array, array), each of shape (V,)
             Data and weights of each class.
         weights : ndarray, shape (classes,)
             Of the classes in the average.
-        sigma2 : ndarray, shape (V,)
+        sigma2 : array, shape (V,)
             σ² per unit weight.
         lattice : Lattice
         regularisation : float
             T.
         """
-        total = [sum(weight * each[i] for weight, each in zip(weights, sums, strict=True)) for i in (0, 1)]
-        shell = lattice.shell[: len(total[1])]
-        there = np.bincount(shell, total[1]) / np.maximum(np.bincount(shell), 1)
+        total = [sum(each[i] * weight for weight, each in zip(weights, sums, strict=True)) for i in (0, 1)]
+        xp = namespace(total[1])
         # what hardly any particle saw would have any power
-        raw = total[0] / np.maximum(total[1], LEAST_WEIGHT * there[shell] + 1e-9)
-        strength = total[1] + sigma2 / (CONSENSUS_T * np.maximum(shell_power(raw, lattice, len(raw)), 1e-30))
+        raw = total[0] / xp.maximum(total[1], LEAST_WEIGHT * shell_mean(total[1], lattice) + 1e-9)
+        strength = total[1] + sigma2 / (CONSENSUS_T * xp.maximum(shell_power(raw, lattice), 1e-30))
         mean = total[0] / strength
-        expected = DELTA * regularisation * np.maximum(shell_power(mean, lattice, len(raw)), 1e-30)
-        rho = np.minimum(sigma2 / expected, MOST_RHO * max(float(total[1].max()), 1e-9))
+        expected = DELTA * regularisation * xp.maximum(shell_power(mean, lattice), 1e-30)
+        rho = xp.minimum(sigma2 / expected, MOST_RHO * max(float(total[1].max()), 1e-9))
         return cls(mean.astype(np.complex64), expected, rho.astype(np.float32), (rho / strength).astype(np.float32))
 
-    def weights(self, apart: list[Any], precision: npt.NDArray[np.float32]) -> FloatArray:
+    def weights(self, apart: list[Any], precision: Any) -> FloatArray:
         """Of the classes in what they have in common, by their differences from it: little of what is a different thing altogether.
 
         With gold beads among the particles, what is common would else be partly bead, and differences between other classes be drawn
@@ -138,8 +107,8 @@ class Common:
 
         Parameters
         ----------
-        apart : list of ndarray, shape (V,)
-        precision : ndarray, shape (V,)
+        apart : list of array, shape (V,)
+        precision : array, shape (V,)
             Of a particle, H/σ² up to a factor.
 
         Returns
@@ -157,8 +126,8 @@ class Common:
     def settled(
         cls,
         sums: list[tuple[Any, Any]],
-        sigma2: FloatArray,
-        precision: npt.NDArray[np.float32],
+        sigma2: Any,
+        precision: Any,
         lattice: Lattice,
         regularisation: float,
         differences: Mask,
@@ -175,10 +144,10 @@ class Common:
 
 
 def leave_one_out(
-    g: npt.NDArray[np.complex64],
-    h: npt.NDArray[np.float32],
+    g: Any,
+    h: Any,
     lattice: Lattice,
-    noise: FloatArray | npt.NDArray[np.float32],
+    noise: Any,
     temperature: float,
     start: FloatArray,
     regularisation: float,
@@ -197,10 +166,10 @@ def leave_one_out(
 
     Parameters
     ----------
-    g, h : ndarray, shape (n, V)
-        Aligned data and weights on the first V lattice voxels.
+    g, h : array, shape (n, V), complex64 and float32
+        Aligned data and weights on the first V lattice voxels, of numpy or on the current GPU.
     lattice : Lattice
-    noise : ndarray, shape (n, V)
+    noise : array, shape (n, V)
         σ² at those voxels for each particle.
     temperature : float
         κ.
@@ -213,7 +182,7 @@ def leave_one_out(
     inside : Inside, optional
         The region in which classes may differ.
     threads : int
-        The result is the same with any number of them.
+        The result is the same with any number of them; 1 on a GPU.
     heat : float
         Log-likelihoods are divided by it once more; fractions of classes count in full.
 
@@ -221,47 +190,64 @@ def leave_one_out(
     -------
     ndarray, shape (n, classes)
     """
-    voxels = g.shape[1]
+    xp = namespace(g)
     n, classes = start.shape
     whitening = (1.0 / (noise * temperature)).astype(np.float32)
-    whitening[:, lattice.shell[:voxels] == 0] = 0
+    whitening[:, : lattice.prefix(0)] = 0
     precision, sigma2 = whitening.mean(0) * h.mean(0), noise.mean(0)
     own_g = g if inside is None else inside.g
     weights = np.ones(classes)
     gamma = start.astype(np.float32)
-    size = max(1, CACHE_BYTES // (60 * voxels))
-    blocks = [slice(first, first + size) for first in range(0, n, size)]  # of particles: their temporary arrays stay in the cache
+    blocks = portions(g, 60)  # temporary arrays of as many particles stay in the cache
     for _ in range(rounds):
-        log = np.empty((n, classes))
-        sums = [(gamma[:, c] @ g, gamma[:, c] @ h) for c in range(classes)]
+        log, shares = xp.empty((n, classes)), xp.asarray(gamma)
+        sums = [(shares[:, c] @ g, shares[:, c] @ h) for c in range(classes)]
         common = Common.of(sums, weights, sigma2, lattice, regularisation)
         sums = [(num + common.rho * common.mean, den + common.rho) for num, den in sums]
-        apart = [num / np.maximum(den, 1e-20) - common.mean for num, den in sums]
+        apart = [num / xp.maximum(den, 1e-20) - common.mean for num, den in sums]
         if inside is not None:
             apart, average = [inside.differences(each) for each in apart], inside.whole(common.mean)
             sums = [((average + each) * den, den) for each, (_, den) in zip(apart, sums, strict=True)]
-        in_common = (gamma @ weights.astype(np.float32))[:, None]
+        in_common = xp.asarray((gamma @ weights.astype(np.float32))[:, None])
         weights = common.weights(apart, precision)
 
         def compare(
-            some: slice, sums: Any = sums, common: Any = common, in_common: Any = in_common, gamma: Any = gamma, log: Any = log
+            some: slice, sums: Any = sums, common: Any = common, in_common: Any = in_common, shares: Any = shares, log: Any = log
         ) -> None:
-            x, y, w = g[some].real, g[some].imag, h[some]
-            own_x, own_y = (x, y) if inside is None else (own_g[some].real, own_g[some].imag)
+            # contiguous copies, and few arrays that are written again and again: they stay in the cache
+            x, y, w, whiten = g[some].real.copy(), g[some].imag.copy(), h[some], whitening[some]
+            own_x, own_y = (x, y) if inside is None else (own_g[some].real.copy(), own_g[some].imag.copy())
             # the share in ρĀ: a small class is made of ρĀ more than a large one, and would be favoured
             shared = common.share * in_common[some]
             shared_x, shared_y = shared * (own_x - w * common.mean.real), shared * (own_y - w * common.mean.imag)
+            least = xp.maximum(common.rho, 1e-20)
+            without_x, without_y, inverse, values, power = (xp.empty_like(w) for _ in range(5))
             for c, (numerator, denominator) in enumerate(sums):
-                own = gamma[some, c, None]
+                own = shares[some, c, None]
                 # with N, D the sums without the particle: Σ 2 Re[G N*]/D − H |N|²/D²
-                without_x, without_y = numerator.real - own * own_x - shared_x, numerator.imag - own * own_y - shared_y
+                for part, mine, shared_part, without in (
+                    (numerator.real, own_x, shared_x, without_x),
+                    (numerator.imag, own_y, shared_y, without_y),
+                ):
+                    xp.multiply(own, mine, out=without)
+                    xp.subtract(part, without, out=without)
+                    without -= shared_part
                 # ρ is what the sums hold without any particle; rounding may leave less of a class of one
-                inverse = 1 / np.maximum(denominator - own * w, np.maximum(common.rho, 1e-20))
-                values = 2 * (x * without_x + y * without_y) - w * inverse * (without_x**2 + without_y**2)
-                log[some, c] = np.multiply(inverse * values, whitening[some], out=values).sum(1)  # summed by pairs, which loses few digits
+                xp.multiply(own, w, out=inverse)
+                xp.maximum(xp.subtract(denominator, inverse, out=inverse), least, out=inverse)
+                xp.divide(1, inverse, out=inverse)
+                xp.multiply(x, without_x, out=values)
+                values += xp.multiply(y, without_y, out=power)
+                values *= 2
+                without_x *= without_x
+                without_x += xp.multiply(without_y, without_y, out=without_y)
+                values -= xp.multiply(xp.multiply(w, inverse, out=power), without_x, out=power)
+                values *= inverse
+                values *= whiten
+                log[some, c] = values.sum(1)  # summed by pairs, which loses few digits
 
         deque(ordered_map(compare, blocks, threads), maxlen=0)
-        log = log / heat + np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
+        log = to_host(log) / heat + np.log(gamma.mean(0, dtype=np.float64) + 1e-9)
         new = np.exp(log - np.logaddexp.reduce(log, axis=1, keepdims=True))
         change = np.abs(new - gamma).max()
         gamma = new.astype(np.float32)
@@ -272,23 +258,24 @@ def leave_one_out(
 
 
 def annealed(
-    g: npt.NDArray[np.complex64],
-    h: npt.NDArray[np.float32],
+    g: Any,
+    h: Any,
     lattice: Lattice,
-    noise: FloatArray | npt.NDArray[np.float32],
+    noise: Any,
     temperature: float,
     start: FloatArray,
     regularisation: float,
     rounds: int,
     inside: Inside | None,
+    threads: int,
 ) -> FloatArray:
     """`leave_one_out` that begins hot, which is deterministic annealing (Rose 1998) in one step.
 
     At the temperature of the data, random halves of one species are certain of themselves and stay as they are. Arguments and result are
-    those of `leave_one_out`, on one thread; `rounds` are those at the temperature of the data.
+    those of `leave_one_out`; `rounds` are those at the temperature of the data.
     """
-    loose = leave_one_out(g, h, lattice, noise, temperature, start, regularisation, HOT_ROUNDS, inside, heat=HOT)
-    return leave_one_out(g, h, lattice, noise, temperature, loose, regularisation, rounds, inside)
+    loose = leave_one_out(g, h, lattice, noise, temperature, start, regularisation, HOT_ROUNDS, inside, threads, heat=HOT)
+    return leave_one_out(g, h, lattice, noise, temperature, loose, regularisation, rounds, inside, threads)
 
 
 def fewest(n: int) -> float:
@@ -322,10 +309,10 @@ def _without_dead(gamma: FloatArray, rng: np.random.Generator) -> FloatArray | N
 
 
 def cluster(
-    g: npt.NDArray[np.complex64],
-    h: npt.NDArray[np.float32],
+    g: Any,
+    h: Any,
     lattice: Lattice,
-    noise: FloatArray | npt.NDArray[np.float32],
+    noise: Any,
     temperature: float,
     classes: int,
     regularisation: float,
@@ -348,10 +335,11 @@ def cluster(
         Mean adjusted Rand index between the chosen partition and those of the other starts (1 with a single start).
     """
     n = len(g)
+    each = max(1, threads // restarts)
     reporter.stage("Leave-one-out clustering", restarts, "starts")
 
     def settled(start: FloatArray) -> FloatArray:
-        return annealed(g, h, lattice, noise, temperature, start, regularisation, ROUNDS, inside)
+        return annealed(g, h, lattice, noise, temperature, start, regularisation, ROUNDS, inside, each)
 
     def of_start(restart: int) -> FloatArray:
         rng = np.random.default_rng([seed, 5, restart])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.class_shell import MOST, agreements, extended, tried
+from napari_subtomo.em.class_shell import MOST, agreements, asked, extended
 from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.start import ROUNDS, cluster, fewest, leave_one_out, rand_index
 from napari_subtomo.progress import Reporter
@@ -76,19 +76,19 @@ def subdivided(
             rows = np.flatnonzero(labels == large)
             if len(rows) < max(LARGE * n, MEMBERS) or large == spare:
                 continue
-            asked = np.sort(np.random.default_rng([seed, 10]).permutation(rows)[:MOST])
-            found = _two(fixed.up_to(last_shell, asked), last_shell, restarts, way)
+            some = np.sort(np.random.default_rng([seed, 10]).permutation(rows)[:MOST])
+            found = _two(fixed.up_to(last_shell, some), last_shell, restarts, way)
             if found is None:
                 continue
             start = np.eye(classes)[labels]
             start[labels == spare] = 1 / classes
             start[rows] = (np.eye(classes)[large] + np.eye(classes)[spare]) / 2  # those that were not asked
-            start[asked] = np.eye(classes)[np.where(found[1], spare, large)]
+            start[some] = np.eye(classes)[np.where(found[1], spare, large)]
             finer = max(shell, found[0])
             part = fixed.up_to(finer)
             given = (part.g, part.h, part.lattice, part.noise, temperature, start, regularisation)
             after = leave_one_out(*given, ROUNDS, part.inside, threads)
-            if rand_index(after[asked].argmax(1), found[1]) < HOLDS:
+            if rand_index(after[some].argmax(1), found[1]) < HOLDS:
                 continue
             shell, gamma = extended(fixed, after, finer, last_shell, temperature, regularisation, threads)
             break
@@ -105,7 +105,7 @@ def _two(
     `way`: temperature, regularisation, seed, threads and reporter of `subdivided`.
     """
     temperature, regularisation, seed, threads, reporter = way
-    shells, stage = tried(last_shell), f"Whether a class of {len(part.g)} holds two"
+    shells, stage = asked(last_shell, len(part.g), part.lattice.prefix), f"Whether a class of {len(part.g)} holds two"
     reporter.stage(stage, len(shells) * FIRST, "halvings")
     first = agreements(part, shells, 2, range(FIRST), *way)[:, :, 0]
     some = np.flatnonzero(first.mean(1) > CANDIDATE)

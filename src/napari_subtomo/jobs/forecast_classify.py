@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_subtomo.em.class_shell import MOST, SPLITS, tried
+from napari_subtomo.em.class_shell import MOST, SPLITS, asked
 from napari_subtomo.em.class_shell import ROUNDS as HALVES_ROUNDS
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
-from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses
+from napari_subtomo.em.seeding import VALUES, WARM_ROUNDS, at_poses
 from napari_subtomo.em.stability import ITERATIONS
 from napari_subtomo.em.start import HOT_ROUNDS, ROUNDS
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
@@ -19,6 +19,7 @@ from napari_subtomo.options.classify import ClassifyOptions
 _COMPARED = 5e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
 _ROUND = 1e-3  # seconds for what a round takes besides, whatever its particles
 _SETTLED = 0.2  # share of the rounds, for each class, after which EM has settled
+_DEVICE = 50.0  # times as fast as a thread are things on a GPU that are not products of matrices
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
 _FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 
@@ -40,21 +41,23 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     if clusters:
         first = min(options.consensus_iterations, len(steps) - 1)
         last, some = steps[first], steps[max(first - 1, 0)].particles
-        clustering = some * _resample(box, last.voxels, rates, 2) / threads
+        times = 1 + (some * last.voxels > VALUES)  # once more for references of all shells
+        clustering = times * some * _resample(box, last.voxels, rates, 2) / threads
         for i, step in enumerate(steps[first + 1 :], first + 1):
-            if at_poses(options, n) and step.particles == n:
-                each_takes[i] += n * _judged(step, box, pixel, options, rates) / threads
+            if at_poses(options, n, i + 1, first + 1) and step.particles == n:
+                each_takes[i] += n * _judged(step, box, pixel, options, rates, gpu) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
-        told = _told_by(last, box, pixel, options)
-        asked = min(some, MOST)
-        clustering += options.restarts * _em(asked, told, HOT_ROUNDS + ROUNDS, box, options, rates) / starts
+        told = min(_told_by(last, box, pixel, options), VALUES / some)
+        few = min(some, MOST)
+        em = options.restarts * _em(few, told, HOT_ROUNDS + ROUNDS, box, options, rates) / starts
         if some > MOST:  # the others follow
-            clustering += _em(some, told, ROUNDS, box, options, rates) / shared_by(options.threads, facts.cores, some)
+            em += _em(some, told, ROUNDS, box, options, rates) / shared_by(options.threads, facts.cores, some)
         if options.class_limit < 0:
-            halves = [half_sphere(shell + 0.5) for shell in tried(_shell(last))]
-            each = [2 * _em(asked / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates) for voxels in halves]
-            masks = [asked * _masked(voxels, box, rates) for voxels in halves]
-            clustering += SPLITS * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, SPLITS)
+            halves = [half_sphere(shell + 0.5) for shell in asked(_shell(last), few, lambda shell: half_sphere(shell + 0.5))]
+            each = [2 * _em(few / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates) for voxels in halves]
+            masks = [few * _masked(voxels, box, rates) for voxels in halves]
+            em += SPLITS * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, SPLITS)
+        clustering += em / _DEVICE if gpu else em
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
@@ -104,11 +107,12 @@ def _masked(voxels: float, box: int, rates: Rates) -> float:
     return 2.5 * per_transform(min(box, 4 * shell + 2), rates)
 
 
-def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, rates: Rates) -> float:
+def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, rates: Rates, gpu: bool) -> float:
     """Seconds for the class of a particle at its best pose."""
     voxels = _told_by(step, box, pixel, options)
     turned = _resample(box, voxels, rates, 2) if options.align else 0.0
-    return turned + _masked(voxels, box, rates) + options.classes * voxels * WARM_ROUNDS * _COMPARED
+    compared = _masked(voxels, box, rates) + options.classes * voxels * WARM_ROUNDS * _COMPARED
+    return turned + (compared / _DEVICE if gpu else compared)
 
 
 def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
@@ -141,5 +145,5 @@ def _search(step: Iteration, n: int, options: ClassifyOptions, facts: Facts, rat
     scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
     phases = n * step.functions * step.voxels * 2e-9 * max(1.0, step.rotations / chunk(step))
     if gpu:
-        return turned / 50 + products / (0.5 * rates.device_product) + (scores + phases) / 50
+        return turned / _DEVICE + products / (0.5 * rates.device_product) + (scores + phases) / _DEVICE
     return turned + (products / (0.8 * rates.product) + scores + phases) / by_fold
