@@ -112,25 +112,39 @@ def test_what_goes_wrong_otherwise_is_not_hidden(gpu):
 
 @pytest.mark.parametrize("devices", [("cpu",), (GPU,)])
 def test_particles_that_do_not_fit_at_once_are_told_apart_by_fewer_shells(gpu, devices, monkeypatch):
-    """And give references of all shells, piece by piece: those of the same posteriors at once."""
+    """Beyond these, references of all classes are what they were; up to them, they are those of all shells."""
     setup, state, labels = begun()
     there, fit = np.count_nonzero(state.labels <= 2), state.last_shell - 1
     shells, of = [], seeding.FixedPoses.of.__func__
-    note = classmethod(lambda cls, s, t, last, *a: shells.append((last, len(s.order))) or of(cls, s, t, last, *a))
-    monkeypatch.setattr(seeding.FixedPoses, "of", note)
-    monkeypatch.setattr(seeding, "VALUES", float(there * setup.lattice.prefix(fit)))
+    monkeypatch.setattr(seeding.FixedPoses, "of", classmethod(lambda cls, s, t, last, *a: shells.append(last) or of(cls, s, t, last, *a)))
+    values = float(there * setup.lattice.prefix(fit))
+    monkeypatch.setattr(seeding, "VALUES", values)
     after, given = clustered_references(replace(setup, devices=devices), state, Silent())
-    assert after.class_shell <= fit and shells[0] == (fit, len(labels))
-    most = seeding.VALUES // setup.lattice.prefix(state.last_shell)
-    assert len(shells) > 2 and all(last == state.last_shell and n <= most for last, n in shells[1:])
-    assert sum(n for _, n in shells[1:]) == there
+    assert after.class_shell <= fit and shells == [fit]
     true = (labels > 0) & (state.labels <= 2)
     assert rand_index(given[true].argmax(1), labels[true]) > 0.8
-    monkeypatch.setattr(seeding, "VALUES", 1e9)
-    whole = seeding._with_references(setup, state, given, seeding._pieces(setup, state, "cpu", Silent()))
-    assert shells[-1] == (state.last_shell, len(labels))
-    np.testing.assert_allclose(after.maps, whole.maps, atol=1e-4 * np.abs(whole.maps).max())
-    np.testing.assert_allclose(after.log_fractions, whole.log_fractions, atol=1e-6)
+
+
+def test_shells_that_do_not_fit_are_those_of_the_former_references():
+    setup, state, _ = begun()
+    fit = state.last_shell - 1
+    voxels, last = setup.lattice.prefix(fit), setup.lattice.prefix(state.last_shell)
+    unmasked = replace(setup, maximiser=replace(setup.maximiser, mask=np.ones_like(setup.maximiser.mask)))
+    state = replace(state, solvent=np.zeros((0, 0, 0), np.float32))
+    few, every = (seeding.FixedPoses.of(unmasked, state, shell, "cpu", Silent()) for shell in (fit, state.last_shell))
+    gamma = np.eye(2)[np.arange(len(few.g)) % 2]
+    coarse, fine = (seeding._with_references(unmasked, state, fixed, gamma).maps for fixed in (few, every))
+
+    def transform(volume):
+        return np.fft.rfftn(np.fft.ifftshift(volume)).ravel()[setup.lattice.half_layout_index(last)]
+
+    for f in range(setup.folds):
+        for c in range(2):
+            found, former, whole = (transform(volume) for volume in (coarse[f, c], state.maps[f, 0], fine[f, c]))
+            size = np.abs(whole).max()
+            np.testing.assert_allclose(found[voxels:], former[voxels:], atol=1e-5 * size)
+            np.testing.assert_allclose(found[:voxels], whole[:voxels], atol=1e-3 * size)
+    assert np.abs(fine[0, 0] - fine[0, 1]).max() > 0
 
 
 def test_where_all_fit_they_are_brought_to_their_poses_once(monkeypatch):

@@ -97,3 +97,22 @@ def lattice_map(values: npt.NDArray[np.complex64], lattice: Lattice) -> npt.NDAr
     half[mates] = values[plane].conj()
     volume: npt.NDArray[np.float32] = np.fft.fftshift(np.fft.irfftn(half.reshape(n, n, -1), s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
     return volume
+
+
+def beyond(volume: npt.NDArray[np.float32], lattice: Lattice, voxels: int) -> npt.NDArray[np.float32]:
+    """A real map without its first voxels on a lattice.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (n, n, n)
+    lattice : Lattice
+    voxels : int
+        Whole shells.
+
+    Returns
+    -------
+    ndarray, shape (n, n, n), float32
+    """
+    values = np.fft.rfftn(np.fft.ifftshift(volume)).ravel()[lattice.half_layout_index(voxels)].astype(np.complex64)
+    rest: npt.NDArray[np.float32] = np.subtract(volume, lattice_map(values, lattice))
+    return rest

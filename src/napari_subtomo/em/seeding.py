@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,12 @@ from napari_subtomo.em.class_shell import MOST, class_shell, extended, labels_fr
 from napari_subtomo.em.constraints import composed
 from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.frames import searches_everywhere
-from napari_subtomo.em.lattice import lattice_map
+from napari_subtomo.em.lattice import beyond, lattice_map
 from napari_subtomo.em.on_device import on_device
 from napari_subtomo.em.outliers import with_outliers
 from napari_subtomo.em.start import ROUNDS, Common, alive, cluster, leave_one_out
 from napari_subtomo.em.state import State
 from napari_subtomo.em.subdivision import subdivided
-from napari_subtomo.em.subsets import setup_of, state_of
 from napari_subtomo.em.temperature import uncertainty
 from napari_subtomo.numerics.backend import namespace, to_host
 from napari_subtomo.options.classify import ClassifyOptions
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-VALUES = 1e8  # of particles that are held at once: all of a large set up to as many shells as fit, or as many of them up to the finest
+VALUES = 1e8  # of particles that are held at once: of a large set, as many shells as that is
 SELDOM = 5  # of so many iterations with a large set, one judges its classes at best poses; and the last does
 WARM_ROUNDS = 20  # of EM at the poses of an iteration: its labels are near to begin with
 
@@ -97,9 +96,8 @@ def _judged(setup: Setup, state: State, device: str, reporter: Reporter) -> tupl
     temperature = state.temperature * uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes)
     gamma = with_outliers(fixed, start, temperature, o.regularisation, WARM_ROUNDS, fixed.threads)
     if gamma is not None:
-        found = fixed.spread(gamma, n)
-        del fixed
-        return _with_references(setup, state, found, _pieces(setup, state, device, reporter)), found
+        finest = FixedPoses.of(setup, state, fitting(state.last_shell, there, setup.lattice.prefix), device, reporter)
+        return _with_references(setup, state, finest, gamma), fixed.spread(gamma, n)
     g, h, noise, inside = fixed.g, fixed.h, fixed.noise, fixed.inside
     gamma = leave_one_out(g, h, setup.lattice, noise, temperature, start, o.regularisation, WARM_ROUNDS, inside, fixed.threads)
     return state, fixed.spread(gamma, n)
@@ -109,7 +107,7 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
     """References of all classes from leave-one-out clustering at the best poses of a state, and the posteriors of its classes.
 
     Particles of the empty class take no part. Each fold's references are made from the other folds. Very many particles are told apart
-    by as many shells as fit into memory, and those beyond them are added to the references piece by piece.
+    by as many shells as fit into memory, and shells beyond them remain as they were, the same in all references.
 
     Returns
     -------
@@ -148,59 +146,41 @@ def _begun(setup: Setup, state: State, device: str, reporter: Reporter) -> tuple
             f"Starts of the clustering agree little (adjusted Rand index {agreement:.2f}): "
             f"the data may not hold {o.classes} distinct classes."
         )
-    found, pieces = fixed.spread(gamma, n), iter([fixed])
-    if finest < state.last_shell:
-        del fixed
-        pieces = _pieces(setup, state, device, reporter)
-    begun = _with_references(setup, replace(state, class_shell=last), found, pieces)
-    return begun, found if judged_at_poses(setup, state) else None
+    begun = _with_references(setup, replace(state, class_shell=last), fixed, gamma)
+    return begun, fixed.spread(gamma, n) if judged_at_poses(setup, state) else None
 
 
-def _pieces(setup: Setup, state: State, device: str, reporter: Reporter) -> Iterator[FixedPoses]:
-    """The particles that are not empty, up to the last shell that is compared, as many at once as fit."""
-    kept = np.flatnonzero(state.labels <= setup.options.classes)
-    most = max(1, int(VALUES // setup.lattice.prefix(state.last_shell)))
-    if len(kept) <= most:
-        yield FixedPoses.of(setup, state, state.last_shell, device, reporter)
-        return
-    for rows in (kept[first : first + most] for first in range(0, len(kept), most)):
-        yield replace(FixedPoses.of(setup_of(setup, rows), state_of(setup, state, rows), state.last_shell, device, reporter), kept=rows)
-
-
-def _with_references(setup: Setup, state: State, given: FloatArray, pieces: Iterator[FixedPoses]) -> State:
+def _with_references(setup: Setup, state: State, fixed: FixedPoses, gamma: FloatArray) -> State:
     """The state with references and fractions by posteriors at its poses; each fold's are made from the other folds.
 
-    `given`, shape (n, classes), is NaN for particles of the empty class; `pieces` are the others.
+    Shells beyond those of the particles are of the former references.
     """
-    o, lattice, folds, fold = setup.options, setup.lattice, setup.folds, setup.particles.fold
-    kept = np.flatnonzero(~np.isnan(given[:, 0]))
-    totals: list[list[tuple[Any, Any]]] = [[(0.0, 0.0)] * o.classes for _ in range(folds)]
-    precision: Any = 0.0
-    for fixed in pieces:
-        xp, g, h, gamma = namespace(fixed.g), fixed.g, fixed.h, given[fixed.kept]
-        precision = precision + (h / fixed.noise).sum(0)
-        for f in range(folds):
-            others = fold[fixed.kept] != f if folds > 1 else np.ones(len(gamma), bool)
-            here = others.astype(np.float32)  # products with 0 and 1: a copy of the others would take as much again as all of them
-            shares = [xp.asarray(here * gamma[:, c].astype(np.float32)) for c in range(o.classes)]
-            totals[f] = [(num + share @ g, den + share @ h) for (num, den), share in zip(totals[f], shares, strict=True)]
-    maximiser, region, voxels, differences = fixed.maximiser, fixed.maximiser.region, g.shape[1], fixed.inside.differences
-    counts = np.bincount(setup.particles.noise[kept], minlength=len(state.noise))
-    sigma2 = xp.asarray(mean_noise(state.noise, counts)[lattice.shell[:voxels]])
-    precision = precision / len(kept)
-    precision[: lattice.prefix(0)] = 0
-    n = lattice.n
+    o, lattice = setup.options, setup.lattice
+    kept, g, h, maximiser, voxels, xp = fixed.kept, fixed.g, fixed.h, fixed.maximiser, fixed.g.shape[1], namespace(fixed.g)
+    group, region = setup.particles.noise[kept], maximiser.region
+    sigma2 = xp.asarray(mean_noise(state.noise, np.bincount(group, minlength=len(state.noise)))[lattice.shell[:voxels]])
+    fold, folds = setup.particles.fold[kept], setup.folds
+    n, former = lattice.n, state.maps.shape[1]
+    finer = voxels < lattice.prefix(state.last_shell)
     maps = np.empty((folds, o.classes, n, n, n), np.float32)
-    for f, sums in enumerate(totals):
-        common = Common.settled(sums, sigma2, precision, lattice, o.regularisation, differences)
+    precision = (h / fixed.noise).mean(0)
+    precision[: lattice.prefix(0)] = 0
+    for f in range(folds):
+        others = fold != f if folds > 1 else np.ones(len(kept), bool)
+        here = others.astype(np.float32)  # products with 0 and 1: a copy of the others would take as much again as all of them
+        shares = [xp.asarray(here * gamma[:, c].astype(np.float32)) for c in range(o.classes)]
+        sums = [(share @ g, share @ h) for share in shares]
+        common = Common.settled(sums, sigma2, precision, lattice, o.regularisation, fixed.inside.differences)
         rho = common.rho * maximiser.solvent_share
+        rest = [beyond(each, lattice, voxels) if finer else 0.0 for each in state.maps[f]]
         for c, (num, den) in enumerate(sums):
             values = to_host(((num + rho * common.mean) / (den + rho)).astype(np.complex64))
-            maps[f, c] = lattice_map(values, lattice) * region
+            maps[f, c] = (lattice_map(values, lattice) + rest[c % former]) * region
         if setup.focus is not None:
-            maps[f] = composed(maps[f][None], (lattice_map(to_host(common.mean), lattice) * region)[None], setup.focus)[0]
+            average = (lattice_map(to_host(common.mean), lattice) + rest[0]) * region
+            maps[f] = composed(maps[f][None], average[None], setup.focus)[0]
     map_noise = maximiser.map_noise(maps, o.threads)
-    fractions = np.append(given[kept].sum(0) / len(state.labels), 1 - len(kept) / len(state.labels) if o.empty_class else 0.0)
+    fractions = np.append(gamma.sum(0) / len(state.labels), 1 - len(kept) / len(state.labels) if o.empty_class else 0.0)
     if o.empty_class:
         fractions = np.maximum(fractions, 1e-3)
     with np.errstate(divide="ignore"):

@@ -41,8 +41,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     if clusters:
         first = min(options.consensus_iterations, len(steps) - 1)
         last, some = steps[first], steps[max(first - 1, 0)].particles
-        times = 1 + (some * last.voxels > VALUES)  # once more for references of all shells
-        clustering = times * some * _resample(box, last.voxels, rates, 2) / threads
+        clustering = some * _resample(box, min(last.voxels, VALUES / some), rates, 2) / threads
         for i, step in enumerate(steps[first + 1 :], first + 1):
             if at_poses(options, n, i + 1, first + 1) and step.particles == n:
                 each_takes[i] += n * _judged(step, box, pixel, options, rates, gpu) / threads
