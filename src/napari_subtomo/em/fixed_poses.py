@@ -72,7 +72,8 @@ class FixedPoses:
             scale = state.scales[kept].astype(np.float32)[:, None]
             g, h = g * scale, h * scale**2
         maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
-        noise = state.noise.astype(np.float32)[setup.particles.noise[kept]][:, lattice.shell[:voxels]]
+        spectra = np.ascontiguousarray(state.noise.astype(np.float32)[:, lattice.shell[:voxels]])  # a particle's values lie together
+        noise = spectra[setup.particles.noise[kept]]
         g, h, noise = (to_device(values, device) for values in (g, h, noise))
         threads = o.threads if device == "cpu" else 1
         inside = _inside(g, h, lattice, maximiser, setup.focus, threads)

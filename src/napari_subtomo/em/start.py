@@ -192,13 +192,15 @@ def leave_one_out(
     """
     xp = namespace(g)
     n, classes = start.shape
-    whitening = (1.0 / (noise * temperature)).astype(np.float32)
+    blocks = portions(g, 60)  # temporary arrays of as many particles stay in the cache
+    whitening = xp.empty(g.shape, np.float32)
+    for some in blocks:
+        whitening[some] = 1.0 / (noise[some] * temperature)
     whitening[:, : lattice.prefix(0)] = 0
-    precision, sigma2 = whitening.mean(0) * h.mean(0), noise.mean(0)
+    precision, sigma2 = whitening.mean(0, dtype=np.float64).astype(np.float32) * h.mean(0), noise.mean(0, dtype=np.float64)
     own_g = g if inside is None else inside.g
     weights = np.ones(classes)
     gamma = start.astype(np.float32)
-    blocks = portions(g, 60)  # temporary arrays of as many particles stay in the cache
     for _ in range(rounds):
         log, shares = xp.empty((n, classes)), xp.asarray(gamma)
         sums = [(shares[:, c] @ g, shares[:, c] @ h) for c in range(classes)]

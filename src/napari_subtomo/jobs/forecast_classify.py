@@ -108,7 +108,7 @@ def _masked(voxels: float, box: int, rates: Rates) -> float:
 
 def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, rates: Rates, gpu: bool) -> float:
     """Seconds for the class of a particle at its best pose."""
-    voxels = _told_by(step, box, pixel, options)
+    voxels = min(_told_by(step, box, pixel, options), VALUES / step.particles)
     turned = _resample(box, voxels, rates, 2) if options.align else 0.0
     compared = _masked(voxels, box, rates) + options.classes * voxels * WARM_ROUNDS * _COMPARED
     return turned + (compared / _DEVICE if gpu else compared)

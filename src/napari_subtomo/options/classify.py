@@ -269,7 +269,7 @@ class ClassifyOptions(EMOptions):
         ge=1,
     )
     classes_at_poses: int = option(
-        5000,
+        20_000,
         "In sets of at most so many particles, judge the class of each at its best pose, against references without its own share; of "
         "larger ones in every fifth iteration and the last. Otherwise, and with 0 always, by the sum over poses, against references "
         "without its fold.",
