@@ -23,6 +23,7 @@ def script() -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["mutations"] = module  # dataclasses look their module up
+    sys.path.append(str(SCRIPT.parent))
     spec.loader.exec_module(module)
     return module
 

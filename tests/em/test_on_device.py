@@ -63,7 +63,8 @@ def test_a_gpu_finds_what_the_processor_finds(gpu, options):
     assert there[0].class_shell == here[0].class_shell and isinstance(there[0].maps, np.ndarray)
     for a, b in zip(here[1:], there[1:], strict=True):
         np.testing.assert_array_equal(a.argmax(1), b.argmax(1))
-        np.testing.assert_allclose(a, b, atol=1e-3)
+        # EM stops where a round changes less than 1e-4, somewhat before its end: rounding decides where
+        np.testing.assert_allclose(a, b, atol=5e-3)
     np.testing.assert_allclose(there[0].maps, here[0].maps, atol=1e-3 * np.abs(here[0].maps).max())
     true = (labels > 0) & ~np.isnan(here[1][:, 0])
     assert options or rand_index(here[1][true].argmax(1), labels[true]) > 0.8
