@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import em_world as world
 from helpers.fixed_poses import N, particles
+from helpers.said import Said
 
 from napari_subtomo.em import seeding
 from napari_subtomo.em.class_shell import (
@@ -163,14 +164,6 @@ OPTIONS = {
     "restarts": 2,
     "absolute_greyscale": False,
 }
-
-
-class Said(Silent):
-    def __init__(self):
-        self.messages = []
-
-    def message(self, text):
-        self.messages.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import em_world as world
 from helpers import strict_cupy
+from helpers.said import Said
 
 from napari_subtomo.em import engine, on_device, seeding
 from napari_subtomo.em.class_shell import ASKED, asked, tried
@@ -17,14 +18,6 @@ from napari_subtomo.numerics.backend import namespace, to_device
 from napari_subtomo.progress import Silent
 
 GPU = "cuda:1"
-
-
-class Said(Silent):
-    def __init__(self):
-        self.messages = []
-
-    def message(self, text):
-        self.messages.append(text)
 
 
 def begun(**options):
@@ -113,7 +106,7 @@ def test_what_goes_wrong_otherwise_is_not_hidden(gpu):
 
 @pytest.mark.parametrize("devices", [("cpu",), (GPU,)])
 def test_particles_that_do_not_fit_at_once_are_told_apart_by_fewer_shells(gpu, devices, monkeypatch):
-    """Beyond these, references of all classes are what they were; up to them, they are those of all shells."""
+    """They are turned once, and found by these."""
     setup, state, labels = begun()
     there, fit = np.count_nonzero(state.labels <= 2), state.last_shell - 1
     shells, of = [], seeding.FixedPoses.of.__func__

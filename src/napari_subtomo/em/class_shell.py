@@ -305,7 +305,7 @@ def _log_likelihoods(
 ) -> FloatArray:
     """Of all particles by a class without their own share in it, by the first voxels and by those beyond, shape (n, 2)."""
     log = np.empty((len(part.g), 2))
-    for rows in portions(part.g, 60):
+    for rows in portions(part.g):
         values = without_own(part, rows, shares[rows].astype(np.float32), numerator, denominator, least)
         agree = 2 * (part.g[rows] * values.conj()).real - part.h[rows] * (values.real**2 + values.imag**2)
         agree /= part.noise[rows] * np.float32(temperature)

@@ -14,13 +14,25 @@ from napari_subtomo.numerics.backend import namespace
 
 Mask = Callable[[Any], Any]
 CACHE_BYTES, DEVICE_BYTES = 2**21, 2**28  # what is worked on at once: a processor's cache; many kernels of a GPU for each call
+BYTES = 60  # of a voxel of a particle, in arrays that are made of it while it is compared
 TOGETHER = 32  # particles that a GPU masks at once
 
 
-def portions(g: Any, bytes_each: int) -> list[slice]:
-    """Slices of the particles of `g`, shape (n, V), that are worked on at once if each takes so many bytes a voxel."""
+def portions(g: Any) -> list[slice]:
+    """Particles that are worked on at once, so that what is made of them stays in the cache.
+
+    Parameters
+    ----------
+    g : array, shape (n, V)
+        Of numpy or a GPU.
+
+    Returns
+    -------
+    list of slice
+        Of rows, one after the other.
+    """
     most = CACHE_BYTES if namespace(g) is np else DEVICE_BYTES
-    n, size = len(g), max(1, most // (bytes_each * g.shape[1]))
+    n, size = len(g), max(1, most // (BYTES * g.shape[1]))
     return [slice(first, first + size) for first in range(0, n, size)]
 
 

@@ -28,6 +28,11 @@ def on_device(work: Callable[[str], Result], device: str, values: float, reporte
         Of all particles.
     reporter : Reporter
         Is told where it is done elsewhere.
+
+    Returns
+    -------
+    Result
+        Of `work`. What goes wrong in it, but for memory that runs out on a GPU, goes wrong here.
     """
     if device == "cpu":
         return work(device)

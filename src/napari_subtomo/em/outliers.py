@@ -44,7 +44,7 @@ def misfit(part: FixedPoses, gamma: FloatArray, temperature: float, regularisati
     labels, left = gamma.argmax(1), np.empty(len(gamma))
     for c, (numerator, denominator) in enumerate(sums):
         members = np.flatnonzero(labels == c)
-        for some in (members[piece] for piece in portions(part.g[: len(members)], 60)):
+        for some in (members[piece] for piece in portions(part.g[: len(members)])):
             rows = xp.asarray(some)
             h = part.h[rows]
             rest = part.g[rows] - h * without_own(part, rows, gamma[some, c].astype(np.float32), numerator, denominator, least)

@@ -46,7 +46,18 @@ def random_classes(n: int, classes: int, seed: int) -> npt.NDArray[np.bool_]:
 def at_poses(options: ClassifyOptions, n: int, iteration: int, first: int) -> bool:
     """Whether an iteration judges the classes of n particles at their best poses, where all of them take part.
 
-    Of a large set it would take too long to turn all particles in each. `first` is the number of the first iteration with all classes.
+    Of a large set it would take too long to turn all particles in each.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    n : int
+    iteration, first : int
+        Its number, and that of the first iteration with all classes.
+
+    Returns
+    -------
+    bool
     """
     if options.classes < 2 or options.start != "leave-one-out" or options.classes_at_poses == 0:
         return False
@@ -83,13 +94,12 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> tuple[St
     if state.maps.shape[1] < o.classes or there < 2 * o.classes or not judged_at_poses(setup, state):
         return state, None
     values = min(there * setup.lattice.prefix(state.last_shell), VALUES)
-    return on_device(lambda device: _judged(setup, state, device, reporter), setup.device, values, reporter)
+    return on_device(lambda device: _judged(setup, state, there, device, reporter), setup.device, values, reporter)
 
 
-def _judged(setup: Setup, state: State, device: str, reporter: Reporter) -> tuple[State, FloatArray]:
-    """`classes_at_poses` on a device."""
+def _judged(setup: Setup, state: State, there: int, device: str, reporter: Reporter) -> tuple[State, FloatArray]:
+    """`classes_at_poses` on a device, of so many particles that are not empty."""
     o, n = setup.options, len(state.labels)
-    there = int(np.count_nonzero(state.labels <= o.classes))
     shell = fitting(state.class_shell or state.last_shell, there, setup.lattice.prefix)
     fixed = FixedPoses.of(setup, state, shell, device, reporter)
     start = np.eye(o.classes)[state.labels[fixed.kept] - 1]
@@ -125,18 +135,31 @@ def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tupl
         )
         return copied(state, o.classes), None
     values = min(there * setup.lattice.prefix(state.last_shell), VALUES)
-    return on_device(lambda device: _begun(setup, state, device, reporter), setup.device, values, reporter)
+    return on_device(lambda device: _begun(setup, state, there, device, reporter), setup.device, values, reporter)
 
 
 def fitting(last_shell: int, n: int, voxels: Callable[[int], float]) -> int:
-    """The finest shell, `last_shell` at most, up to which the values of n particles fit; `voxels` says how many there are up to a shell."""
+    """The finest shell up to which no more than `VALUES` are held of n particles.
+
+    Parameters
+    ----------
+    last_shell : int
+        At most.
+    n : int
+    voxels : callable
+        Number of voxels up to and with a shell.
+
+    Returns
+    -------
+    int
+    """
     return next(shell for shell in range(last_shell, 0, -1) if shell == 1 or n * voxels(shell) <= VALUES)
 
 
-def _begun(setup: Setup, state: State, device: str, reporter: Reporter) -> tuple[State, FloatArray | None]:
-    """`clustered_references` on a device."""
+def _begun(setup: Setup, state: State, there: int, device: str, reporter: Reporter) -> tuple[State, FloatArray | None]:
+    """`clustered_references` on a device, of so many particles that are not empty."""
     o, n = setup.options, len(state.labels)
-    finest = fitting(state.last_shell, int(np.count_nonzero(state.labels <= o.classes)), setup.lattice.prefix)
+    finest = fitting(state.last_shell, there, setup.lattice.prefix)
     fixed = FixedPoses.of(setup, state, finest, device, reporter)
     last, gamma, agreement = _told_apart(setup, finest, state.temperature, fixed, reporter)
     sizes = ", ".join(str(s) for s in np.bincount(gamma.argmax(1), minlength=o.classes))

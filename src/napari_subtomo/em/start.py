@@ -192,7 +192,7 @@ def leave_one_out(
     """
     xp = namespace(g)
     n, classes = start.shape
-    blocks = portions(g, 60)  # temporary arrays of as many particles stay in the cache
+    blocks = portions(g)
     whitening = xp.empty(g.shape, np.float32)
     for some in blocks:
         whitening[some] = 1.0 / (noise[some] * temperature)

@@ -65,15 +65,9 @@ def chosen(setup: Setup, state: State, iteration: int) -> IntArray | None:
     size = subset_size(o, n, iteration)
     if size >= n or (searches_everywhere(setup, state) and iteration > o.global_iterations):
         return None
-    return of_each_fold(setup.particles.fold, size, [o.seed, 9, iteration])
-
-
-def of_each_fold(fold: npt.NDArray[np.int64], size: int, seed: Sequence[int]) -> IntArray:
-    """Some of n particles in `fold`, shape (n,): rows, ascending, shape (size,), as many of each fold as of any other."""
-    n = len(fold)
-    order = np.random.default_rng(seed).permutation(n)
-    turn, fold = np.empty(n, np.int64), fold[order]
-    for f in range(int(fold.max()) + 1):
+    order = np.random.default_rng([o.seed, 9, iteration]).permutation(n)
+    turn, fold = np.empty(n, np.int64), setup.particles.fold[order]
+    for f in range(setup.folds):
         members = np.flatnonzero(fold == f)
         turn[members] = np.arange(len(members))
     rows: IntArray = np.sort(order[np.argsort(turn, kind="stable")[:size]])
