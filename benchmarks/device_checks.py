@@ -1,23 +1,19 @@
-"""Everything that can run on a GPU, each with a small input: the same computation is done there and by numpy, and compared.
-
-A check is a function of the device that returns named arrays. Tolerances are stated with each: relative to the largest value of an
-output, or absolute where `absolute` says so.
-"""
+"""Everything that can run on a GPU, each with a small input: the same computation is done there and by numpy, and compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from device_verdicts import CHECKS, Check, Outputs, check, compare
 
 from napari_subtomo.data.subtomograms import StoredSubtomograms
 from napari_subtomo.data.tomogram import TiltSeries, Tomogram
-from napari_subtomo.em import basis
 from napari_subtomo.em.engine import _e_step, initial_state, one_iteration
 from napari_subtomo.em.expectation import EStep, search
+from napari_subtomo.em.prepare import prepare
 from napari_subtomo.em.sampling import iteration_poses
 from napari_subtomo.em.seeding import clustered_references
 from napari_subtomo.extract.noise import NoiseCheck
@@ -28,7 +24,7 @@ from napari_subtomo.geometry.orientations import random_matrices
 from napari_subtomo.geometry.projection import tilt_matrices
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.numerics import fourier, fsc
-from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, namespace, to_device
 from napari_subtomo.numerics.ctf import ctf, dose_weight
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.planes import PlaneSums
@@ -44,70 +40,7 @@ from napari_subtomo.tilts.slices import SliceMaker
 from napari_subtomo.tilts.stacks import stack_images
 from napari_subtomo.tilts.volumes import pseudo_subtomogram
 
-Outputs = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A computation; `tolerance` holds for each of its outputs."""
-
-    name: str
-    compute: Callable[[str], Outputs]
-    tolerance: float
-    absolute: bool = False
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The largest difference of any output to numpy's."""
-
-    name: str
-    passed: bool
-    difference: float
-    tolerance: float
-    output: str
-    error: str = ""
-
-
-CHECKS: list[Check] = []
-
-
-def _check(tolerance: float, absolute: bool = False) -> Callable[[Callable[[str], Outputs]], Callable[[str], Outputs]]:
-    def register(function: Callable[[str], Outputs]) -> Callable[[str], Outputs]:
-        CHECKS.append(Check(function.__name__.replace("_", " "), function, tolerance, absolute))
-        return function
-
-    return register
-
-
-def compare(check: Check, device: str) -> Verdict:
-    """Run a check on a device and with numpy, which make fewer functions of references under the same conditions here."""
-    usual, basis.DEVICE = basis.DEVICE, 1.0
-    try:
-        return _compared(check, device)
-    finally:
-        basis.DEVICE = usual
-
-
-def _compared(check: Check, device: str) -> Verdict:
-    """What comes out there against what comes out here."""
-    expected = {name: np.asarray(value) for name, value in check.compute("cpu").items()}
-    try:
-        found = {name: np.asarray(to_host(value)) for name, value in check.compute(device).items()}
-    except Exception as error:
-        return Verdict(check.name, False, float("inf"), check.tolerance, "", f"{type(error).__name__}: {error}")
-    worst, where = 0.0, ""
-    for name, right in expected.items():
-        value = found[name]
-        if value.shape != right.shape or np.iscomplexobj(value) != np.iscomplexobj(right):
-            return Verdict(
-                check.name, False, float("inf"), check.tolerance, name, f"{value.shape} {value.dtype}, not {right.shape} {right.dtype}"
-            )
-        scale = 1.0 if check.absolute else max(float(np.abs(right).max(initial=0)), 1e-30)
-        difference = float(np.abs(value - right).max(initial=0)) / scale
-        if not difference <= worst:  # also when it is no number
-            worst, where = difference, name
-    return Verdict(check.name, bool(worst <= check.tolerance), worst, check.tolerance, where)
+__all__ = ["CHECKS", "Check", "Outputs", "compare"]
 
 
 def _noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -117,7 +50,7 @@ def _noise(*shape: int, seed: int = 0) -> np.ndarray:
 # --- numerics ------------------------------------------------------------------------------------------------------------
 
 
-@_check(1e-5)
+@check(1e-5)
 def insertion_of_slices(device: str) -> Outputs:
     """Sums of 2D transforms in a box, with samples that count and samples that do not."""
     rng = np.random.default_rng(8)
@@ -131,7 +64,7 @@ def insertion_of_slices(device: str) -> Outputs:
     return {f"{name} {i}": value for name, three in (("all", plain), ("counted", counted)) for i, value in enumerate(three)}
 
 
-@_check(3e-5)
+@check(3e-5)
 def particles_of_tilt_images(device: str) -> Outputs:
     """Stacks and pseudo-subtomograms, with a whole and a real-valued binning."""
     rng, n = np.random.default_rng(9), 5
@@ -154,7 +87,7 @@ def particles_of_tilt_images(device: str) -> Outputs:
     return out
 
 
-@_check(1e-5)
+@check(1e-5)
 def centred_transforms(device: str) -> Outputs:
     with device_context(device):
         even, odd = to_device(_noise(16, 16, 16), device), to_device(_noise(9, 12, 15), device)
@@ -162,7 +95,7 @@ def centred_transforms(device: str) -> Outputs:
         return {"forward": forward, "back": fourier.centred_ifft(forward), "odd": fourier.centred_fft(odd)}
 
 
-@_check(1e-5)
+@check(1e-5)
 def layouts_and_cropping(device: str) -> Outputs:
     with device_context(device):
         out = {}
@@ -174,7 +107,7 @@ def layouts_and_cropping(device: str) -> Outputs:
         return out
 
 
-@_check(1e-5)
+@check(1e-5)
 def shells_and_low_pass(device: str) -> Outputs:
     with device_context(device):
         volume = to_device(_noise(16, 16, 16), device)
@@ -183,7 +116,7 @@ def shells_and_low_pass(device: str) -> Outputs:
         return means | {"lowpass": fourier.lowpass(volume, 10.0, 50.0)}
 
 
-@_check(1e-5)
+@check(1e-5)
 def correlation_of_shells(device: str) -> Outputs:
     with device_context(device):
         a, b = to_device(_noise(16, 16, 16), device), to_device(_noise(16, 16, 16) + _noise(16, 16, 16, seed=1), device)
@@ -192,7 +125,7 @@ def correlation_of_shells(device: str) -> Outputs:
         return {"plain": fsc.fsc(a, b), "masked": fsc.fsc(a, b, mask), "corrected": np.stack(corrected)}
 
 
-@_check(1e-3)  # the sine of some hundred radians in float32
+@check(1e-3)  # the sine of some hundred radians in float32
 def contrast_transfer(device: str) -> Outputs:
     with device_context(device):
         k = to_device(np.linspace(0, 0.05, 200, dtype=np.float32), device)
@@ -200,7 +133,7 @@ def contrast_transfer(device: str) -> Outputs:
         return {"ctf": ctf(k, 0.3 * k, 300.0, 2.7, 0.1, 30000.0, 29000.0, angle, 10.0), "dose": dose_weight(k, 60.0)}
 
 
-@_check(2e-5)
+@check(2e-5)
 def padded_grid(device: str) -> Outputs:
     with device_context(device):
         grid = PaddedGrid(12)
@@ -210,7 +143,7 @@ def padded_grid(device: str) -> Outputs:
         return sums | {"transform": transform, "map": grid.to_map(transform), "means": grid.shell_mean(power, 6)}
 
 
-@_check(2e-5)
+@check(2e-5)
 def interpolation_both_ways(device: str) -> Outputs:
     rng = np.random.default_rng(2)
     points = rng.uniform(-5, 5, (401, 3)).astype(np.float32)
@@ -227,7 +160,7 @@ def interpolation_both_ways(device: str) -> Outputs:
         return out
 
 
-@_check(2e-5)
+@check(2e-5)
 def rotated_volume(device: str) -> Outputs:
     matrix = random_matrices(1, np.random.default_rng(3))[0]
     with device_context(device):
@@ -252,7 +185,7 @@ def _series() -> tuple[TiltSeries, Tomogram]:
     return series, tomogram
 
 
-@_check(2e-5)
+@check(2e-5)
 def resampled_box(device: str) -> Outputs:
     resampling = Resampling(12, 1.3)
     side = resampling.side
@@ -261,7 +194,7 @@ def resampled_box(device: str) -> Outputs:
         return {"box": resample(to_device(_noise(side, side, side), device), matrices)}
 
 
-@_check(1e-3)  # of the CTF, as above
+@check(1e-3)  # of the CTF, as above
 def subtomogram_statistics(device: str) -> Outputs:
     series, tomogram = _series()
     host = make_wedge(24, tilt_matrices(series))
@@ -284,7 +217,7 @@ def subtomogram_statistics(device: str) -> Outputs:
 # --- reconstruct ---------------------------------------------------------------------------------------------------------
 
 
-@_check(1e-4)
+@check(1e-4)
 def averages(device: str) -> Outputs:
     rng = np.random.default_rng(5)
     n, count = 16, 6
@@ -300,7 +233,7 @@ def averages(device: str) -> Outputs:
     return out
 
 
-@_check(1e-4)
+@check(1e-4)
 def averages_of_planes(device: str) -> Outputs:
     """Slices inserted into the grid of a map, some of them cut short by dose, and the maps."""
     rng = np.random.default_rng(6)
@@ -346,22 +279,30 @@ def _searched(device: str, cross_correlation: bool = False, **options: Any) -> O
     return {name: getattr(results, name) for name in names} | kept
 
 
-@_check(0.01, absolute=True)  # nats, probabilities, pixels
+@check(2e-5)
+def particles_in_frames(device: str) -> Outputs:
+    setup = em_setup(16, 10, "cpu")
+    given = setup.load, random_matrices(10, np.random.default_rng(2)), np.linspace(-1, 1, 30).reshape(10, 3), setup.lattice, 2, Silent()
+    made = prepare(*given, setup.maximiser.mask, device=device)
+    return {"data": made.G, "masked": made.GE, "weights": made.H}
+
+
+@check(0.01, absolute=True)  # nats, probabilities, pixels
 def search_of_poses_and_classes(device: str) -> Outputs:
     return _searched(device)
 
 
-@_check(0.01, absolute=True)
+@check(0.01, absolute=True)
 def search_by_correlation(device: str) -> Outputs:
     return _searched(device, cross_correlation=True)
 
 
-@_check(0.01, absolute=True)
+@check(0.01, absolute=True)
 def search_of_all_orientations(device: str) -> Outputs:
     return _searched(device, local_range=-1.0, angular_step=30.0, offset_range=1.0, fixed_sampling=True)
 
 
-@_check(0.01, absolute=True)
+@check(0.01, absolute=True)
 def search_without_alignment(device: str) -> Outputs:
     return _searched(device, align=False)
 
@@ -373,22 +314,22 @@ def _iterated(device: str, **options: Any) -> Outputs:
     return {"references": state.maps, "noise": state.noise, "labels": state.labels, "maps": told.maps, "origins": state.offsets}
 
 
-@_check(2e-3)
+@check(2e-3)
 def whole_iteration(device: str) -> Outputs:
     return _iterated(device)
 
 
-@_check(2e-3)
+@check(2e-3)
 def whole_iteration_at_stored_poses(device: str) -> Outputs:
     return _iterated(device, align=False)
 
 
-@_check(2e-3)
+@check(2e-3)
 def whole_iteration_over_all_orientations(device: str) -> Outputs:
     return _iterated(device, local_range=-1.0, angular_step=30.0, offset_range=1.0, fixed_sampling=True)
 
 
-@_check(2e-3)
+@check(2e-3)
 def where_classes_begin(device: str) -> Outputs:
     setup = em_setup(16, 40, device)
     state, given = clustered_references(setup, initial_state(setup), Silent())

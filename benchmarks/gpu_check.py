@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-EM_TESTS = ("expectation", "basis", "bound", "global_search", "laws", "on_device", "stored_poses", "work")
+EM_TESTS = ("expectation", "basis", "bound", "global_search", "laws", "on_device", "stored_poses", "turning", "work")
 TESTS = ("tests/numerics", "tests/geometry", *(f"tests/em/test_{name}.py" for name in EM_TESTS))
 #: of hiv_size.py, each with its own report
 FULL_SIZE = {"box64": "", "box64-tf32": "--tf32 --iterations 8", "box128": "--box 128 --shells 37 --iterations 8"}

@@ -38,6 +38,7 @@ OUTSIDE_FIXED = ("tests/em/test_external.py::test_particles_that_stay_in_one_ori
 LEAVE_OUT = ("tests/em/test_leave_out.py",)
 SOLVENT = ("tests/em/test_solvent.py",)
 CLASS_SHELL = ("tests/em/test_class_shell.py",)
+TURNING = ("tests/em/test_turning.py",)
 ON_DEVICE = ("tests/em/test_on_device.py",)
 OUTLIERS = ("tests/em/test_outliers.py",)
 LARGE_SETS = ("tests/em/test_large_sets.py",)
@@ -86,7 +87,7 @@ MUTATIONS = (
         JOB,
     ),
     Mutation("sign of the origin written by the engine", "em/report.py", "-new.offsets[back]", "new.offsets[back]", JOB),
-    Mutation("sign of the input offset's phase", "em/prepare.py", "np.exp(2j * np.pi * (points", "np.exp(-2j * np.pi * (points", JOB),
+    Mutation("sign of the input offset's phase", "em/turning.py", "np.exp(2j * np.pi * (points", "np.exp(-2j * np.pi * (points", JOB),
     Mutation("sign of the shifts searched", "em/basis.py", "(2 * np.pi / n * shifts)", "(-2 * np.pi / n * shifts)", BRUTE_FORCE),
     Mutation("sign of the origin in averages", "reconstruct/sums.py", "xp.exp((-2j * np.pi / n)", "xp.exp((2j * np.pi / n)", AVERAGE),
     Mutation("mirrored voxels of a plane not conjugated", "numerics/planes.py", "xp.float32(-1), xp.float32(1)", "1, 1", PLANES),
@@ -105,7 +106,7 @@ MUTATIONS = (
         TILT_AVERAGE,
     ),
     Mutation("grey scale without the binning", "reconstruct/gridded.py", "(np.sqrt(n) * binning)", "np.sqrt(n)", TILT_AVERAGE),
-    Mutation("particles resampled by the inverse pose", "em/prepare.py", "(k @ frame.T)", "(k @ frame)", ENGINE),
+    Mutation("particles resampled by the inverse pose", "em/turning.py", "(k @ frame.T)", "(k @ frame)", ENGINE),
     Mutation(
         "references turned by the inverse pose",
         "em/expectation.py",
@@ -181,8 +182,8 @@ MUTATIONS = (
     Mutation(
         "envelope of the interpolation",
         "numerics/rotate.py",
-        "resize_centred(volume / xp.asarray(self.envelope), self.size)",
-        "resize_centred(volume, self.size)",
+        "resize_centred(volume / xp.asarray(self.envelope), (",
+        "resize_centred(volume, (",
         PADDING,
     ),
     Mutation("fold left out of the references", "em/maximisation.py", "left = 0 if folds == 1 else 1", "left = 0", LEAVE_OUT),
@@ -306,4 +307,17 @@ MUTATIONS = (
     Mutation(
         "common turn: half a plane of the lattice", "em/lattice.py", "((x == 0) & (y > 0))", "((x == 0) & (y >= 0) & (z > 0))", COMMON_TURN
     ),
+    Mutation("many particles at once: transposed frames", "em/turning.py", "frames.transpose(0, 2, 1)", "frames", TURNING),
+    Mutation("many particles at once: one grid for all", "numerics/rotate.py", "// (len(q) // copies)", "// len(q)", TURNING),
+    Mutation(
+        "many particles at once: the mask stays in the middle", "em/turning.py", "xp.roll(mask, step, axis=(0, 1, 2))", "mask", TURNING
+    ),
+    Mutation(
+        "particles that were waiting are turned again",
+        "em/turning.py",
+        "waiting, done = waiting[size:], rows.stop",
+        "done = rows.stop",
+        TURNING,
+    ),
+    Mutation("what a GPU has no room for is left out", "em/turning.py", "range(first, len(frames))", "range(first, first)", TURNING),
 )

@@ -3,6 +3,7 @@
     python benchmarks/peer.py                                                  # seeds 101 to 103, 300 picks, 15 iterations; half an hour
     python benchmarks/peer.py --write-docs                                     # and write docs/benchmarks-peer.md
     python benchmarks/peer.py --name try --seeds 1 --particles 80 --iterations 3 --json /tmp/peer.json   # a quick try
+    python benchmarks/peer.py --name offsets-1px --offset-step 2 --seeds 101 102   # offsets twice as far apart
     python benchmarks/peer.py --name random-start -- --start random            # with other options of classify
 
 Needs relion_refine of RELION 3.1 (Debian's package relion). Command lines stand in peer_runs.py. Results go to benchmarks/peer.json
@@ -56,6 +57,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="seeds of the samples (101 to 103)")
     parser.add_argument("--particles", type=int, default=300, help="picks in each sample, about")
     parser.add_argument("--iterations", type=int, default=15, help="of both programs")
+    parser.add_argument("--offset-step", type=float, default=1.0, help="RELION's coarse step of offsets, px; the fine one of both is half")
     parser.add_argument("--snr", type=float, help="of the samples, if not the default of simulate")
     parser.add_argument("--name", default="default", help="name of the result")
     parser.add_argument(
@@ -68,7 +70,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     options = parser.parse_args(own)
     options.added = added
     options.sample = [] if options.snr is None else ["--snr", f"{options.snr:g}"]
-    usual = (options.particles, options.iterations) == (parser.get_default("particles"), parser.get_default("iterations"))
+    usual = all(getattr(options, name) == parser.get_default(name) for name in ("particles", "iterations", "offset_step"))
     if options.name == "default" and (added or options.sample or not usual):
         parser.error("give a --name to a result of other settings")
     if options.iterations < 1 or options.particles < 20:
@@ -89,7 +91,7 @@ def measure_seeds(options: argparse.Namespace, data: dict[str, Any]) -> None:
         order = list(PROGRAMS) if number % 2 == 0 else list(PROGRAMS)[::-1]
         runs: dict[str, Any] = {"order": order}
         for program in order:
-            run = RUN[program](project, options.iterations, options.added, code)
+            run = RUN[program](project, options.iterations, options.added, code, options.offset_step)
             runs[program] = judge_run(project, project / run["folder"], run["iteration"], CLASSES) | {"run": run}
         commands = commands or [*sample, *(runs[program]["run"]["command"] for program in PROGRAMS)]
         seeds[str(seed)] = runs

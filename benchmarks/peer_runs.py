@@ -29,17 +29,19 @@ FROM_ITERATION = 5
 
 # RELION 3.1's command. From its form for 3D classification, as it stands there: the reference is not on an absolute grey scale
 # (--firstiter_cc), --ini_high 60, --tau2_fudge 4, --zero_mask, --flatten_solvent, --norm, --scale, --pad 2, --pool 3, --oversampling 1.
-# Local searches of ±10° (three sigma) on the 7.5° grid, 3.75° after oversampling; offsets of ±2 px in steps of 1 px, 0.5 px after it.
+# Local searches of ±10° (three sigma) on the 7.5° grid, 3.75° after oversampling; offsets of ±2 px in steps of 1 px (or what is asked for:
+# 2 px is what the form's 1 px becomes in the command), half of it after oversampling.
 RELION_WORDS = (
     f"--i {PARTICLES} --ref {REFERENCE} --o {{folder}}/run --firstiter_cc --ini_high 60 --sym C1 --K {CLASSES} --iter {{iterations}} "
     "--tau2_fudge 4 --particle_diameter 380 --ctf --zero_mask --flatten_solvent --norm --scale --pad 2 --oversampling 1 --healpix_order 3 "
-    f"--sigma_ang 3.33 --offset_range 2 --offset_step 1 --pool 3 --j {THREADS} --dont_combine_weights_via_disc --random_seed {SEED}"
+    f"--sigma_ang 3.33 --offset_range 2 --offset_step {{step:g}} --pool 3 --j {THREADS} --dont_combine_weights_via_disc "
+    f"--random_seed {SEED}"
 )
 # The same reference, mask, low-pass and iterations; the steps are those that RELION reaches by oversampling, everywhere and always, since
 # there is no coarser first pass here. One point per 3.75°³ is the density of RELION's fine grid too (12·4⁴·96 orientations in all).
 OWN_WORDS = (
     f"classify --particles {PARTICLES} --reference {REFERENCE} --classes {CLASSES} --iterations {{iterations}} --mask-diameter 380 "
-    "--initial-lowpass 60 --symmetry C1 --angular-step 3.75 --local-range 10 --offset-range 2 --offset-step 0.5 --fixed-sampling "
+    "--initial-lowpass 60 --symmetry C1 --angular-step 3.75 --local-range 10 --offset-range 2 --offset-step {fine:g} --fixed-sampling "
     "--no-stop-when-converged "
     f"--device cpu --threads {THREADS} --seed {SEED}"
 )
@@ -69,19 +71,20 @@ def make_sample(project: Path, seed: int, particles: int, sample: Sequence[str],
     return [step.command for step in chain.steps.values()]
 
 
-def run_relion(project: Path, iterations: int, added: Sequence[str], code: str) -> dict[str, Any]:
-    """Classify with RELION; `added` belongs to the other program. See `_run`."""
+def run_relion(project: Path, iterations: int, added: Sequence[str], code: str, step: float = 1.0) -> dict[str, Any]:
+    """Classify with RELION, coarse offsets `step` px apart; `added` belongs to the other program. See `_run`."""
     folder = "Class3D/relion"
     _fresh(project / folder).mkdir(parents=True)
-    found = _run(project, folder, RELION, RELION_WORDS.format(folder=folder, iterations=iterations).split(), (RELION,), code)
+    words = RELION_WORDS.format(folder=folder, iterations=iterations, step=step).split()
+    found = _run(project, folder, RELION, words, (RELION,), code)
     return found | {"searched": relion_searched(_log(project, folder).read_text())}
 
 
-def run_own(project: Path, iterations: int, added: Sequence[str], code: str) -> dict[str, Any]:
-    """Classify with napari-subtomo. See `_run`."""
+def run_own(project: Path, iterations: int, added: Sequence[str], code: str, step: float = 1.0) -> dict[str, Any]:
+    """Classify with napari-subtomo, offsets half of `step` px apart, as RELION's are in the end. See `_run`."""
     folder = "Class3D/own"
     _fresh(project / folder)
-    words = [*OWN_WORDS.format(iterations=iterations).split(), *added, "-o", folder]
+    words = [*OWN_WORDS.format(iterations=iterations, fine=step / 2).split(), *added, "-o", folder]
     found = _run(project, folder, PROGRAM, words, (sys.executable, "-m", "napari_subtomo.cli.main"), code)
     return found | {"searched": own_searched(project / folder / "events.jsonl")}
 

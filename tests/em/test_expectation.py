@@ -10,7 +10,8 @@ from scipy.ndimage import map_coordinates
 from napari_subtomo.em.engine import _e_step, initial_state
 from napari_subtomo.em.expectation import search
 from napari_subtomo.em.poses import PoseGrid, pose_grid
-from napari_subtomo.em.prepare import prepare, resample
+from napari_subtomo.em.prepare import prepare
+from napari_subtomo.em.turning import resample
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Silent

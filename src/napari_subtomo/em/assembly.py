@@ -14,7 +14,8 @@ from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.model import Particles
 from napari_subtomo.em.noise import NoiseGroups
-from napari_subtomo.em.prepare import Load, Prepared, particle_power, prepare
+from napari_subtomo.em.prepare import Prepared, particle_power, prepare
+from napari_subtomo.em.turning import Load
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rotate import PaddedGrid
@@ -53,6 +54,7 @@ def prepared_of(
     pixel_size: float,
     reporter: Reporter,
     held: Path | None = None,
+    device: str = "cpu",
 ) -> Prepared:
     """Particles resampled in their frames, as `assemble` wants them.
 
@@ -70,11 +72,14 @@ def prepared_of(
     reporter : Reporter
     held : Path, optional
         Folder for them; without it they are kept in memory.
+    device : str
+        On which they are turned.
     """
     angles, offsets = poses
     mask = particle_mask(options, box, pixel_size)
     lattice = Lattice.of(box, box // 2)
-    return prepare(load, particle_frames(options, angles), offsets, lattice, options.threads, reporter, mask, folder=held)
+    frames = particle_frames(options, angles)
+    return prepare(load, frames, offsets, lattice, options.threads, reporter, mask, folder=held, device=device)
 
 
 def assemble(

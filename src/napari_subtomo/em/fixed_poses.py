@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ from napari_subtomo.em.constraints import Region
 from napari_subtomo.em.inside import Inside
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
-from napari_subtomo.em.prepare import resample
 from napari_subtomo.em.start import Common
 from napari_subtomo.em.state import State
+from napari_subtomo.em.turning import turned
 from napari_subtomo.numerics.backend import namespace, to_device
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Reporter
@@ -67,14 +66,13 @@ class FixedPoses:
         o, lattice = setup.options, setup.lattice
         kept = np.flatnonzero(state.labels <= o.classes)
         voxels = lattice.prefix(last_shell)
-        g, h = _aligned(setup, state, kept, voxels, reporter)
+        g, h = _aligned(setup, state, kept, voxels, device, reporter)
         if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
-            scale = state.scales[kept].astype(np.float32)[:, None]
+            scale = to_device(state.scales[kept].astype(np.float32)[:, None], device)
             g, h = g * scale, h * scale**2
         maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
         spectra = np.ascontiguousarray(state.noise.astype(np.float32)[:, lattice.shell[:voxels]])  # a particle's values lie together
-        noise = spectra[setup.particles.noise[kept]]
-        g, h, noise = (to_device(values, device) for values in (g, h, noise))
+        noise = to_device(spectra[setup.particles.noise[kept]], device)
         threads = o.threads if device == "cpu" else 1
         inside = _inside(g, h, lattice, maximiser, setup.focus, threads)
         return cls(kept, g, h, noise, lattice, maximiser, inside, setup.focus, threads)
@@ -161,22 +159,19 @@ def _inside(
     return Inside.of(g, h, whole if focus is None else Region(focus, lattice, g.shape[1], xp), whole, threads)
 
 
-def _aligned(
-    setup: Setup, state: State, kept: npt.NDArray[np.intp], voxels: int, reporter: Reporter
-) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
-    """Data and weights of particles at their best poses, on the first voxels of the lattice."""
+def _aligned(setup: Setup, state: State, kept: npt.NDArray[np.intp], voxels: int, device: str, reporter: Reporter) -> tuple[Any, Any]:
+    """Data and weights of particles at their best poses, on the first voxels of the lattice and on a device."""
     if not setup.options.align:
-        return setup.prepared.G[kept, :voxels], setup.prepared.H[kept, :voxels]
+        return to_device(setup.prepared.G[kept, :voxels], device), to_device(setup.prepared.H[kept, :voxels], device)
     k = setup.lattice.k[:voxels]
-    g, h = np.empty((len(kept), voxels), np.complex64), np.empty((len(kept), voxels), np.float32)
+    xp = namespace(to_device(k, device))
+    g, h = xp.empty((len(kept), voxels), xp.complex64), xp.empty((len(kept), voxels), xp.float32)
     grid = PaddedGrid(setup.lattice.n).up_to(int(setup.lattice.shell[voxels - 1]))
     reporter.stage("Resample at best poses", len(kept), "particles")
 
-    def one(row: int) -> None:
-        i = int(kept[row])
-        g[row], _, h[row] = resample(setup.load(i), grid, k, state.orientations[i], state.offsets[i])
+    def put(rows: slice, data: Any, _: Any, weights: Any) -> None:
+        g[rows], h[rows] = to_device(data, device), to_device(weights, device)
 
-    with ThreadPoolExecutor(setup.options.threads) as pool:
-        for _ in pool.map(one, range(len(kept))):
-            reporter.advance()
+    poses = state.orientations[kept], state.offsets[kept]
+    turned(lambda row: setup.load(int(kept[row])), *poses, grid, k, put, device, setup.options.threads, reporter)
     return g, h

@@ -65,6 +65,7 @@ def in_frames(setup: Setup, state: State, reporter: Reporter) -> Setup:
             setup.particle_mask,
             "Turn particles to the poses found",
             into=setup.prepared,
+            device=setup.device,
         )
         setup.held.frames, setup.held.centres = frames, centres
     return replace(setup, frames=frames, centres=centres)

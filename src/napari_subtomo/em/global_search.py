@@ -21,11 +21,12 @@ from napari_subtomo.em.accumulate import map_sums, shell_sums
 from napari_subtomo.em.expectation import EStep, compare, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import coarse_limits
-from napari_subtomo.em.prepare import Load, Prepared
+from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.solvent import particle_radius
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
+from napari_subtomo.em.turning import Load
 from napari_subtomo.em.work import shares
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.backend import device_context, fft_module, namespace, to_host

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from napari_subtomo.em.assembly import MASK_EDGE_PX, Labels, assemble, prepared_of
 from napari_subtomo.em.engine import Setup
 from napari_subtomo.em.memory import where_held
-from napari_subtomo.em.prepare import Load, Statistics3D
 from napari_subtomo.em.priors import AnglePriors
+from napari_subtomo.em.turning import Load, Statistics3D
 from napari_subtomo.errors import GeometryError, InputError, OptionError
 from napari_subtomo.geometry.orientations import matrix_to_euler
 from napari_subtomo.io.maps import UNSET, misfit, read_fitting, read_map
@@ -169,7 +169,7 @@ def set_up(
     if scratch is not None:
         resolution = resolution_of(user_path(options.reference, project), project)
         held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter)
-    prepared = prepared_of(options, load, poses, box, pixel_size, reporter, held)
+    prepared = prepared_of(options, load, poses, box, pixel_size, reporter, held, devices[0])
     setup = assemble(options, prepared, load, order, poses, labels, references, mask, pixel_size, devices)
     if options.focus_mask is not None:
         setup = replace(setup, focus=_focus(user_path(options.focus_mask, project), mask, pixel_size, options.mask_diameter))
@@ -242,7 +242,7 @@ def set_up_like(
     poses = particles.angles[order], -particles.origins[order] / setup.pixel_size
     load = _loader(options, opened.read, order)
     mask, pixel_size = setup.maximiser.mask, setup.pixel_size
-    prepared = prepared_of(options, load, poses, opened.box, pixel_size, reporter)
+    prepared = prepared_of(options, load, poses, opened.box, pixel_size, reporter, device=setup.device)
     found = assemble(options, prepared, load, order, poses, labels, setup.references, mask, pixel_size, setup.devices, setup.noise_groups)
     return replace(found, priors=angle_priors(options, particles, order))
 

@@ -99,25 +99,26 @@ class PaddedGrid:
         return m
 
     def transform(self, volume: Any) -> Any:
-        """Padded transform of a map, divided by the interpolation's envelope beforehand.
+        """Padded transform of a map, or of each of several, divided by the interpolation's envelope beforehand.
 
         Parameters
         ----------
-        volume : real array, shape (n, n, n)
+        volume : real array, shape (..., n, n, n)
 
         Returns
         -------
-        complex64 array of `shape`
+        complex64 array of shape (..., *shape)
         """
         xp = namespace(volume)
+        several, axes = volume.shape[:-3], (-3, -2, -1)
         if self.edge < self.size:
             z, y, x = (xp.asarray(matrix) for matrix in self._matrices)
             # a row of reals times complex columns is a product of reals
             lines = (volume / xp.asarray(self.envelope)).reshape(-1, self.n) @ x.view(xp.float32)
-            lines = xp.ascontiguousarray(lines).view(xp.complex64).reshape(self.n, self.n, -1)
-            return xp.tensordot(z.T, y.T @ lines, axes=(1, 0))
-        padded = resize_centred(volume / xp.asarray(self.envelope), self.size)
-        return fft_module(xp).rfftn(xp.fft.ifftshift(padded)).astype(xp.complex64)
+            planes = y.T @ xp.ascontiguousarray(lines).view(xp.complex64).reshape(*several, self.n, self.n, -1)
+            return (z.T @ planes.reshape(*several, self.n, -1)).reshape(*several, *self.shape)
+        padded = resize_centred(volume / xp.asarray(self.envelope), (*several, *[self.size] * 3))
+        return fft_module(xp).rfftn(xp.fft.ifftshift(padded, axes=axes), axes=axes).astype(xp.complex64)
 
     def to_map(self, transform: Any) -> Any:
         """Map of a padded transform, divided by the interpolation's envelope.
@@ -211,9 +212,11 @@ class Interpolation:
     grid : PaddedGrid
     points : array, shape (m, 3)
         (x, y, z) in Fourier pixels of the unpadded box, anywhere within the box's Nyquist sphere.
+    copies : int
+        Of the grid, one after the other: the points are as many in each, those in the first come first.
     """
 
-    def __init__(self, grid: PaddedGrid, points: Any) -> None:
+    def __init__(self, grid: PaddedGrid, points: Any, copies: int = 1) -> None:
         xp = namespace(points)
         self.grid = grid
         q = points.astype(xp.float32) * grid.padding
@@ -235,16 +238,18 @@ class Interpolation:
             for up_x in (0, 1):
                 index[:, 4 * up_z + 2 * up_y + up_x] = row + x[up_x]
                 weight[:, 4 * up_z + 2 * up_y + up_x] = share * (part if up_x else lower)[:, 0]
+        if copies > 1:
+            index += (xp.arange(len(q), dtype=xp.int32) // (len(q) // copies) * grid.nodes)[:, None]
         sparse = scipy_sparse(points)
         start = xp.arange(0, 8 * len(q) + 1, 8, dtype=xp.int32)
-        self.matrix = sparse.csr_matrix((weight.ravel(), index.ravel(), start), shape=(len(q), grid.nodes))
+        self.matrix = sparse.csr_matrix((weight.ravel(), index.ravel(), start), shape=(len(q), copies * grid.nodes))
 
     def gather(self, volumes: Any) -> Any:
         """Values of volumes at the points.
 
         Parameters
         ----------
-        volumes : array, shape (nodes, c)
+        volumes : array, shape (copies · nodes, c)
             Transforms as columns, complex64 or float32.
 
         Returns
@@ -269,7 +274,7 @@ class Interpolation:
 
         Returns
         -------
-        array, shape (nodes, c), of the same kind
+        array, shape (copies · nodes, c), of the same kind
         """
         xp = namespace(values)
         scale = xp.float32(self.grid.padding**3)

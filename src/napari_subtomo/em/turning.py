@@ -1,0 +1,199 @@
+"""Particles turned into given frames: one after the other on each thread of the processor, or many at once on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_subtomo.em.threads import ahead
+from napari_subtomo.geometry.frames import reverse_axes
+from napari_subtomo.numerics.backend import device_context, fft_module, free_bytes, namespace, release_memory, to_device
+from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+from napari_subtomo.progress import Reporter
+
+FloatArray = npt.NDArray[np.float64]
+
+ROOM, MOST_BYTES = 0.4, 4e9  # share of the free memory of a GPU for particles that are turned at once, and the most they take
+NODE_BYTES, POINT_BYTES = 64, 250  # of a particle, for each node of the padded grid and each voxel of the lattice
+
+
+class Statistics3D(Protocol):
+    """What the engine reads of one particle (see `data.subtomograms.Subtomogram`)."""
+
+    @property
+    def data(self) -> npt.NDArray[np.float32]:
+        """Premultiplied data, real space, shape (n, n, n), origin at n // 2."""
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """Σ CTF², FFTW half layout, shape (n, n, n // 2 + 1)."""
+
+    @property
+    def multiplicity(self) -> npt.NDArray[np.float32] | None:
+        """Number of tilts, same layout, where known."""
+
+
+Load = Callable[[int], Statistics3D]
+Put = Callable[[slice, Any, Any, Any], None]
+
+
+def resample(
+    particle: Statistics3D, grid: PaddedGrid, k: npt.NDArray[np.float32], frame: FloatArray, offset_px: FloatArray, mask: Any = None
+) -> tuple[Any, Any, Any]:
+    """Data and weights of one particle in a turned frame: G(k) = X(R k) e^{+2πi R k·t/n} and H(k) = W(R k).
+
+    Parameters
+    ----------
+    particle : Statistics3D
+    grid : PaddedGrid
+    k : ndarray, shape (V, 3)
+        Lattice, (x, y, z).
+    frame : ndarray, shape (3, 3)
+        R.
+    offset_px : ndarray, shape (3,)
+        t: where the particle sits relative to the box centre, (x, y, z) pixels of the subtomogram.
+    mask : ndarray, shape (n, n, n), optional
+        About the box centre; shifted by the offset and multiplied to the data for a second, masked G.
+
+    Returns
+    -------
+    G, GE, H : ndarrays, shape (V,)
+        GE is G when there is no mask. H is interpolated with the kernel of the data and clipped at 0.
+    """
+    n = grid.n
+    points = (k @ frame.T).astype(np.float32)
+    weights = np.fft.fftshift(fft_module(np).irfftn(particle.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+    volumes = [grid.transform(particle.data), grid.transform(weights)]
+    if mask is not None:  # about where the particle is thought to be, as RELION does: to the nearest voxel
+        steps = tuple(int(step) for step in reverse_axes(np.round(offset_px)))
+        volumes.append(grid.transform(particle.data * np.roll(mask, steps, axis=(0, 1, 2))))
+    values = Interpolation(grid, points).gather(np.stack([v.ravel() for v in volumes], axis=1))
+    phase = np.exp(2j * np.pi * (points @ offset_px.astype(np.float32)) / n).astype(np.complex64)
+    g = values[:, 0] * phase
+    return g, (g if mask is None else values[:, 2] * phase), np.maximum(values[:, 1].real, 0)
+
+
+def turned(
+    load: Load,
+    frames: FloatArray,
+    offsets_px: FloatArray,
+    grid: PaddedGrid,
+    k: npt.NDArray[np.float32],
+    put: Put,
+    device: str,
+    threads: int,
+    reporter: Reporter,
+    mask: npt.NDArray[np.float32] | None = None,
+) -> None:
+    """Turn all particles, and hand their values over.
+
+    Parameters
+    ----------
+    load : callable
+        Particle by row.
+    frames : ndarray, shape (n, 3, 3)
+    offsets_px : ndarray, shape (n, 3)
+    grid : PaddedGrid
+    k : ndarray, shape (V, 3)
+        Lattice.
+    put : callable
+        Takes consecutive rows and their G, GE and H, shape (rows, V), on the host or the device; from several threads where they are
+        turned on the host. What it has taken may come again.
+    device : str
+        On which they are turned; those for which its memory is too small are turned on the processor.
+    threads : int
+        That turn particles, or read them for a GPU.
+    reporter : Reporter
+        Is told of each particle.
+    mask : ndarray, shape (n, n, n), optional
+        As in `resample`.
+    """
+    first = 0 if device == "cpu" else _turned_there(load, frames, offsets_px, grid, k, put, device, threads, reporter, mask)
+
+    def one(i: int) -> None:
+        put(slice(i, i + 1), *(values[None] for values in resample(load(i), grid, k, frames[i], offsets_px[i], mask)))
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(one, range(first, len(frames))):
+            reporter.advance()
+
+
+def _turned_there(
+    load: Load,
+    frames: FloatArray,
+    offsets_px: FloatArray,
+    grid: PaddedGrid,
+    k: npt.NDArray[np.float32],
+    put: Put,
+    device: str,
+    threads: int,
+    reporter: Reporter,
+    mask: npt.NDArray[np.float32] | None,
+) -> int:
+    """`turned` on a GPU, as many at once as there is room for; how many were, if there is no room for one more."""
+    release_memory(device)
+    each = NODE_BYTES * PaddedGrid(grid.n, grid.padding).nodes + POINT_BYTES * len(k)
+    size, done = max(1, min(len(frames), int(min(ROOM * free_bytes(device), MOST_BYTES) / each))), 0
+    waiting: list[Statistics3D] = []
+    loaded = ahead(load, range(len(frames)), threads)
+    with device_context(device):
+        lattice, region = to_device(k, device), None if mask is None else to_device(mask, device)
+        while done < len(frames):
+            waiting += islice(loaded, max(0, size - len(waiting)))
+            some, rows = waiting[:size], slice(done, min(done + size, len(frames)))
+            try:
+                put(rows, *resample_many(some, grid, lattice, frames[rows], offsets_px[rows], region))
+            except MemoryError:  # CuPy's too
+                release_memory(device)
+                if size == 1:
+                    break
+                size = -(-size // 2)
+                continue
+            waiting, done = waiting[size:], rows.stop
+            reporter.advance(len(some))
+    release_memory(device)
+    return done
+
+
+def resample_many(
+    particles: Sequence[Statistics3D], grid: PaddedGrid, k: Any, frames: FloatArray, offsets_px: FloatArray, mask: Any = None
+) -> tuple[Any, Any, Any]:
+    """`resample` of m particles at once, in as few calls as a GPU wants.
+
+    Parameters
+    ----------
+    particles : sequence of Statistics3D
+    grid : PaddedGrid
+    k : array, shape (V, 3)
+        Lattice, on the device.
+    frames : ndarray, shape (m, 3, 3)
+    offsets_px : ndarray, shape (m, 3)
+    mask : array, shape (n, n, n), optional
+        On the device.
+
+    Returns
+    -------
+    G, GE, H : arrays, shape (m, V)
+        On the device.
+    """
+    xp, n, m = namespace(k), grid.n, len(particles)
+    points = (k[None] @ xp.asarray(frames.transpose(0, 2, 1))).astype(xp.float32)
+    data = xp.asarray(np.stack([particle.data for particle in particles]))
+    weights = xp.asarray(np.stack([particle.weights for particle in particles]))
+    axes = (1, 2, 3)
+    weights = xp.fft.fftshift(fft_module(xp).irfftn(weights, s=(n, n, n), axes=axes), axes=axes).astype(xp.float32)
+    volumes = [data, weights]
+    if mask is not None:
+        steps = [tuple(int(step) for step in reverse_axes(np.round(offset))) for offset in offsets_px]
+        volumes.append(data * xp.stack([xp.roll(mask, step, axis=(0, 1, 2)) for step in steps]))
+    columns = xp.stack([grid.transform(volume).reshape(-1) for volume in volumes], axis=1)
+    values = Interpolation(grid, points.reshape(-1, 3), m).gather(columns).reshape(m, len(k), -1)
+    turns = (points @ xp.asarray(offsets_px.astype(np.float32))[:, :, None])[:, :, 0]
+    phase = xp.exp(2j * np.pi * turns / n).astype(xp.complex64)
+    g = values[:, :, 0] * phase
+    return g, (g if mask is None else values[:, :, 2] * phase), xp.maximum(values[:, :, 1].real, 0)
