@@ -79,7 +79,7 @@ def test_particles_too_many_for_a_gpu_begin_on_the_processor(gpu, monkeypatch):
     monkeypatch.setattr(on_device, "free_bytes", lambda device: 1000)
     there = classes_of(replace(setup, devices=(gpu,)), state, said)
     np.testing.assert_array_equal(here[1], there[1])
-    assert [text for text in said.messages if "of 0.0 GB on cuda:1: their classes begin on the processor" in text]
+    assert [text for text in said.messages if "of 0.0 GB on cuda:1: they are compared on the processor" in text]
 
 
 @pytest.mark.parametrize("error", [MemoryError, DeviceError])

@@ -47,6 +47,6 @@ def on_device(work: Callable[[str], Result], device: str, values: float, reporte
         finally:
             release_memory(device)
     reporter.message(
-        f"Particles at their best poses need {needed / 1e9:.1f} of {free / 1e9:.1f} GB on {device}: their classes begin on the processor."
+        f"Particles at their best poses need {needed / 1e9:.1f} of {free / 1e9:.1f} GB on {device}: they are compared on the processor."
     )
     return work("cpu")

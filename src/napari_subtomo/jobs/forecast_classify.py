@@ -8,7 +8,7 @@ from napari_subtomo.em.class_shell import MOST, SPLITS, asked
 from napari_subtomo.em.class_shell import ROUNDS as HALVES_ROUNDS
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
-from napari_subtomo.em.seeding import VALUES, WARM_ROUNDS, at_poses
+from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses, fitting
 from napari_subtomo.em.stability import ITERATIONS
 from napari_subtomo.em.start import HOT_ROUNDS, ROUNDS
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
@@ -33,7 +33,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     voxels = lattice_voxels(box)
     gpu = facts.gpu and options.device != "cpu"
     threads = shared_by(options.threads, facts.cores, n)
-    prepare = n * _resample(box, voxels, rates, 3 if options.mask_particles else 2) / threads
+    prepare = n * _turned(box, voxels, rates, 3 if options.mask_particles else 2, gpu) / threads
     seconds = 2.0 + prepare + min(n, 2000) * 4e-7 * voxels + n * 5e-8 * voxels
     each_takes = [_seconds(step, box, options, facts, rates, gpu) for step in steps]
     clusters = options.classes > 1 and options.start == "leave-one-out"
@@ -41,18 +41,19 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     if clusters:
         first = min(options.consensus_iterations, len(steps) - 1)
         last, some = steps[first], steps[max(first - 1, 0)].particles
-        clustering = some * _resample(box, min(last.voxels, VALUES / some), rates, 2) / threads
+        finest = fitting(_shell(last), some, _voxels)
+        clustering = some * _turned(box, _voxels(finest), rates, 2, gpu) / threads
         for i, step in enumerate(steps[first + 1 :], first + 1):
             if at_poses(options, n, i + 1, first + 1) and step.particles == n:
                 each_takes[i] += n * _judged(step, box, pixel, options, rates, gpu) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
-        told = min(_told_by(last, box, pixel, options), VALUES / some)
+        told = min(_told_by(last, box, pixel, options), _voxels(finest))
         few = min(some, MOST)
         em = options.restarts * _em(few, told, HOT_ROUNDS + ROUNDS, box, options, rates) / starts
         if some > MOST:  # the others follow
             em += _em(some, told, ROUNDS, box, options, rates) / shared_by(options.threads, facts.cores, some)
         if options.class_limit < 0:
-            halves = [half_sphere(shell + 0.5) for shell in asked(_shell(last), few, lambda shell: half_sphere(shell + 0.5))]
+            halves = [_voxels(shell) for shell in asked(finest, few, _voxels)]
             each = [2 * _em(few / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates) for voxels in halves]
             masks = [few * _masked(voxels, box, rates) for voxels in halves]
             em += SPLITS * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, SPLITS)
@@ -75,10 +76,16 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     return Costs(seconds, memory.peak, disk, REMEDY, _FASTER, note)
 
 
-def _resample(box: int, voxels: float, rates: Rates, volumes: int) -> float:
-    """Seconds for a particle to be read and turned."""
+def _turned(box: int, voxels: float, rates: Rates, volumes: int, gpu: bool = False) -> float:
+    """Seconds for a particle to be read and turned; a thread's share of them where a GPU turns what threads read."""
     transforms = volumes * rates.transform * (2 * box) ** 3 + 2 * per_transform(box, rates)
-    return transforms + voxels * (rates.points + volumes * rates.values) + 2e-3
+    turned = transforms + voxels * (rates.points + volumes * rates.values)
+    return 2e-3 + (turned / _DEVICE if gpu else turned)
+
+
+def _voxels(shell: float) -> float:
+    """On the lattice up to a shell."""
+    return half_sphere(shell + 0.5)
 
 
 def _shell(step: Iteration) -> int:
@@ -91,7 +98,7 @@ def _told_by(step: Iteration, box: int, pixel: float, options: ClassifyOptions) 
     if options.class_limit == 0:
         return step.voxels
     shell = box * pixel / options.class_limit if options.class_limit > 0 else _shell(step) / 2
-    return min(step.voxels, half_sphere(shell + 0.5))
+    return min(step.voxels, _voxels(shell))
 
 
 def _em(n: float, voxels: float, rounds: int, box: int, options: ClassifyOptions, rates: Rates) -> float:
@@ -108,8 +115,8 @@ def _masked(voxels: float, box: int, rates: Rates) -> float:
 
 def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, rates: Rates, gpu: bool) -> float:
     """Seconds for the class of a particle at its best pose."""
-    voxels = min(_told_by(step, box, pixel, options), VALUES / step.particles)
-    turned = _resample(box, voxels, rates, 2) if options.align else 0.0
+    voxels = min(_told_by(step, box, pixel, options), _voxels(fitting(_shell(step), step.particles, _voxels)))
+    turned = _turned(box, voxels, rates, 2, gpu) if options.align else 0.0
     compared = _masked(voxels, box, rates) + options.classes * voxels * WARM_ROUNDS * _COMPARED
     return turned + (compared / _DEVICE if gpu else compared)
 
@@ -126,7 +133,7 @@ def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, 
     search = _search(step, n * step.copies, options, facts, rates, gpu)
     if step.coarse is not None:
         search += _search(step.coarse, n, options, facts, rates, gpu)
-        search += n * _resample(box, step.copies * step.map_voxels, rates, 3) / shared_by(options.threads, facts.cores, n)
+        search += n * _turned(box, step.copies * step.map_voxels, rates, 3) / shared_by(options.threads, facts.cores, n)
     chunks = max(1.0, step.rotations * step.map_voxels / inserted(step))
     insertion = step.rotations * step.map_voxels * (rates.points + 3 * step.references * rates.values)
     insertion += chunks * nodes * step.references * 1.2e-8
