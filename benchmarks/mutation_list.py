@@ -87,7 +87,7 @@ MUTATIONS = (
         JOB,
     ),
     Mutation("sign of the origin written by the engine", "em/report.py", "-new.offsets[back]", "new.offsets[back]", JOB),
-    Mutation("sign of the input offset's phase", "em/turning.py", "np.exp(2j * np.pi * (points", "np.exp(-2j * np.pi * (points", JOB),
+    Mutation("sign of the input offset's phase", "em/turning.py", "phases(offset_px[None], points", "phases(-offset_px[None], points", JOB),
     Mutation("sign of the shifts searched", "em/basis.py", "(2 * np.pi / n * shifts)", "(-2 * np.pi / n * shifts)", BRUTE_FORCE),
     Mutation("sign of the origin in averages", "reconstruct/sums.py", "xp.exp((-2j * np.pi / n)", "xp.exp((2j * np.pi / n)", AVERAGE),
     Mutation("mirrored voxels of a plane not conjugated", "numerics/planes.py", "xp.float32(-1), xp.float32(1)", "1, 1", PLANES),
@@ -308,7 +308,7 @@ MUTATIONS = (
         "common turn: half a plane of the lattice", "em/lattice.py", "((x == 0) & (y > 0))", "((x == 0) & (y >= 0) & (z > 0))", COMMON_TURN
     ),
     Mutation("many particles at once: transposed frames", "em/turning.py", "frames.transpose(0, 2, 1)", "frames", TURNING),
-    Mutation("many particles at once: one grid for all", "numerics/rotate.py", "// (len(q) // copies)", "// len(q)", TURNING),
+    Mutation("many particles at once: one grid for all", "numerics/rotate.py", "// (len(points) // copies)", "// len(points)", TURNING),
     Mutation(
         "many particles at once: the mask stays in the middle", "em/turning.py", "xp.roll(mask, step, axis=(0, 1, 2))", "mask", TURNING
     ),

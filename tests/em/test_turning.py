@@ -16,7 +16,7 @@ from napari_subtomo.em.turning import resample, resample_many, turned
 from napari_subtomo.geometry.orientations import random_matrices
 from napari_subtomo.numerics.backend import namespace, to_device, to_host
 from napari_subtomo.numerics.masks import soft_sphere
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, sample
 from napari_subtomo.progress import Silent
 
 N, COUNT, GPU = 16, 7, "cuda:1"
@@ -50,6 +50,17 @@ def one_by_one(made, grid, k, masked):
     particles, frames, offsets, mask = made
     every = [resample(p, grid, k, r, t, mask if masked else None) for p, r, t in zip(particles, frames, offsets, strict=True)]
     return [np.stack(values) for values in zip(*every, strict=True)]
+
+
+@pytest.mark.parametrize("shell", [3, N // 2])
+def test_points_used_once_are_sampled_as_by_the_matrix(shell):
+    rng = np.random.default_rng(5)
+    grid, k = PaddedGrid(N).up_to(shell), Lattice.of(N, shell).k
+    points = (k @ random_matrices(1, rng)[0].T).astype(np.float32)
+    volumes = [grid.transform(rng.normal(size=(N, N, N)).astype(np.float32)) for _ in range(3)]
+    expected = Interpolation(grid, points).gather(np.stack([v.ravel() for v in volumes], axis=1))
+    for a, b in zip(expected.T, sample(grid, volumes, points), strict=True):
+        assert np.array_equal(a, b)
 
 
 @pytest.mark.parametrize("shell", [3, N // 2])

@@ -17,7 +17,7 @@ from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
+from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume, sample
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
@@ -217,10 +217,13 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
     n_noise, n_groups = len(step.model.noise), len(step.model.scales)
     empty = results.posterior[:, -1] > 0.5
 
-    def at_rotations(rotations: FloatArray, f: int) -> Any:
-        points = (k[None] @ xp.asarray(rotations.astype(np.float32))).reshape(-1, 3)
-        columns = xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes])
-        return Interpolation(step.grid, points).gather(columns).reshape(len(rotations), voxels, classes)
+    def predicted(ids: IntArray, columns: Any) -> Any:
+        """References of particles of a fold at their best poses, from columns of its classes."""
+        turns, best = step.poses.rotations[results.rotation[ids]].astype(np.float32), results.best_class[ids]
+        if xp is np:
+            return np.stack([sample(step.grid, [columns[c]], k @ turn)[0] for c, turn in zip(best, turns, strict=True)])
+        found = Interpolation(step.grid, (k[None] @ xp.asarray(turns)).reshape(-1, 3)).gather(xp.ascontiguousarray(columns.T))
+        return found.reshape(len(ids), voxels, classes)[xp.arange(len(ids)), :, xp.asarray(best)]
 
     def per_shell(values: Any) -> FloatArray:
         """Sums over the shells of the comparison, shape (m, S)."""
@@ -234,9 +237,9 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
 
     def one_fold(f: int) -> ShellSums:
         total, offsets, there = ShellSums.zero(n_noise, n_groups, n_shells), 0.0, 0.0
+        columns = xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes].T)
         for ids in blocks(step, np.flatnonzero(step.particles.fold == f), 1):
-            turned = at_rotations(step.poses.rotations[results.rotation[ids]], f)
-            reference = turned[xp.arange(len(ids)), :, xp.asarray(results.best_class[ids])]
+            reference = predicted(ids, columns)
             scale = step.model.scales[step.particles.group[ids]]
             reference *= xp.asarray(np.where(empty[ids], 0, scale).astype(np.float32))[:, None]
             data = xp.asarray(prepared.GE[ids, :voxels]) * phases(step.poses.shifts[results.shift[ids]], k, step.lattice.n)

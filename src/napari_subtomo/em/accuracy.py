@@ -6,6 +6,7 @@ A pose is turned (or shifted) further and further until the sum over voxels of |
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_subtomo.em.expectation import EStep, rotated
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.geometry.orientations import rotation_vectors_to_matrices
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,7 +54,7 @@ class Accuracy:
         return cls(np.full(classes, UNKNOWN), np.full(classes, UNKNOWN), np.zeros((classes, n_shells)))
 
 
-def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, seed: int) -> Accuracy:
+def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, seed: int, threads: int = 1) -> Accuracy:
     """Accuracies of the classes of an E-step, from its references, its noise and the best poses of a class's own particles.
 
     Parameters
@@ -62,6 +64,8 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
     results : ParticleResults
     seed : int
         Draws particles and axes.
+    threads : int
+        The result is the same with any number of them.
 
     Returns
     -------
@@ -73,10 +77,11 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
     if step.cross_correlation or len(step.poses.rotations) * len(step.poses.shifts) == 1:
         return found
     best, references = results.posterior.argmax(1), turned_references(step)
-    for c in range(classes):
+
+    def of_class(c: int) -> None:
         members = np.flatnonzero(best == c)
         if len(members) < LEAST_FRACTION * len(best) or not np.any(step.model.maps[:, c]):
-            continue
+            return
         rng = np.random.default_rng([seed, 6, c])
         chosen = np.sort(rng.permutation(members)[:PARTICLES])
         axes = rng.integers(3, size=len(chosen))
@@ -87,6 +92,8 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
         found.rotations[c] = angles.mean()
         found.offsets[c] = crossing(SHIFTS, _sums(weights, shifted_losses(step, references, c), axes)).mean()
         found.orientability[c] = _shares(step.lattice, weights, turned[axes, nearest])
+
+    deque(ordered_map(of_class, range(classes), threads), maxlen=0)
     return found
 
 

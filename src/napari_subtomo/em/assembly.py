@@ -15,7 +15,7 @@ from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.model import Particles
 from napari_subtomo.em.noise import NoiseGroups
 from napari_subtomo.em.prepare import Prepared, particle_power, prepare
-from napari_subtomo.em.turning import Load
+from napari_subtomo.em.remembered import Load
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rotate import PaddedGrid

@@ -24,6 +24,7 @@ from napari_subtomo.em.noise import NoiseGroups, first_noise, next_noise
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.priors import AnglePriors, RotationPrior
+from napari_subtomo.em.remembered import Load
 from napari_subtomo.em.report import describe, line_of, of_all
 from napari_subtomo.em.sampling import coarse_pass, iteration_poses
 from napari_subtomo.em.scales import next_scales
@@ -32,7 +33,6 @@ from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.subsets import chosen, part_of, setup_of, state_of, whole_of
 from napari_subtomo.em.temperature import noise_temperature, uncertainty
-from napari_subtomo.em.turning import Load
 from napari_subtomo.em.work import Work, carried_out
 from napari_subtomo.numerics.backend import release_memory
 from napari_subtomo.options.classify import ClassifyOptions

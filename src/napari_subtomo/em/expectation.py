@@ -316,16 +316,21 @@ def passes(
         pieces = np.array_split(step.poses.rotations[some], min(threads, some.stop - some.start))
         turns = list(ordered_map(lambda rotations: _interpolation(step, rotations, xp), pieces, threads))
 
-        def of_fold(f: int) -> tuple[Basis, Any]:
+        def of_fold(f: int, look: bool = True) -> tuple[Basis, Any]:
             parts = [turned.gather(columns[f]).reshape(-1, step.voxels, classes) for turned in turns]
             refs = xp.ascontiguousarray(xp.concatenate(parts).transpose(2, 0, 1)).reshape(-1, step.voxels)
             power = refs.real**2 + refs.imag**2
-            if step.cross_correlation or not len(members[f]):
+            if step.cross_correlation or not len(members[f]) or not look:
                 return Basis(refs, None, 0.0), power
             weight = xp.asarray(step.mean_weight(members[f], prepared))
             return reference_basis(refs, weight, len(members[f]) * len(shifts.functions)), power
 
-        made.append(list(ordered_map(of_fold, range(len(columns)), threads)))
+        first = next((f for f, ids in enumerate(members) if len(ids)), 0)
+        found = {first: of_fold(first)}
+        look = found[first][0].mixing is not None  # where fewer functions do not stand for one fold's they do not for another's
+        rest = [f for f in range(len(columns)) if f != first]
+        found |= zip(rest, ordered_map(partial(of_fold, look=look), rest, threads), strict=True)
+        made.append([found[f] for f in range(len(columns))])
 
     while start < count:
         size = min(chunk if shrinking.most is None else min(chunk, shrinking.most), count - start)

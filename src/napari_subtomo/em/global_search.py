@@ -22,15 +22,15 @@ from napari_subtomo.em.expectation import EStep, compare, reference_volumes, sea
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import coarse_limits
 from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.remembered import Load
 from napari_subtomo.em.solvent import particle_radius
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.em.turning import Load
+from napari_subtomo.em.turning import in_frame, transforms
 from napari_subtomo.em.work import shares
-from napari_subtomo.geometry.frames import reverse_axes
-from napari_subtomo.numerics.backend import device_context, fft_module, namespace, to_host
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+from napari_subtomo.numerics.backend import device_context, namespace, to_host
+from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Quiet, Reporter
 
 if TYPE_CHECKING:
@@ -267,25 +267,15 @@ def resample_candidates(
     """The particles of some candidates in each candidate's frame, offsets taken out; each particle is read and transformed once."""
     particle = candidates.particle[some]
     grid = PaddedGrid(lattice.n).up_to(int(lattice.shell[-1]))
-    n, size = lattice.n, len(particle)
+    size = len(particle)
     g, h = np.empty((size, len(lattice)), np.complex64), np.empty((size, len(lattice)), np.float32)
     ge = g if mask is None else np.empty_like(g)
+    frames, offsets = candidates.frames[some], candidates.offsets[some]
 
     def one(i: int) -> None:
-        rows, stored = np.flatnonzero(particle == i), load(i)
-        weights = np.fft.fftshift(fft_module(np).irfftn(stored.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
-        volumes = [grid.transform(stored.data), grid.transform(weights)]
-        if mask is not None:
-            steps = tuple(int(step) for step in reverse_axes(np.round(input_offsets[i])))
-            volumes.append(grid.transform(stored.data * np.roll(mask, steps, axis=(0, 1, 2))))
-        columns = np.stack([v.ravel() for v in volumes], axis=1)
-        points = (lattice.k[None] @ candidates.frames[some][rows].transpose(0, 2, 1).astype(np.float32)).astype(np.float32)
-        values = Interpolation(grid, points.reshape(-1, 3)).gather(columns).reshape(len(rows), len(lattice), -1)
-        shift = candidates.offsets[some][rows].astype(np.float32)
-        phase = np.exp(2j * np.pi / n * np.einsum("rki,ri->rk", points, shift)).astype(np.complex64)
-        g[rows], h[rows] = values[:, :, 0] * phase, np.maximum(values[:, :, 1].real, 0)
-        if mask is not None:
-            ge[rows] = values[:, :, 2] * phase
+        made = transforms(load(i), grid, input_offsets[i], mask)
+        for row in np.flatnonzero(particle == i):
+            g[row], ge[row], h[row] = in_frame(grid, made, lattice.k, frames[row], offsets[row])
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(one, np.unique(particle)):

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from napari_subtomo.em.assembly import MASK_EDGE_PX, Labels, assemble, prepared_of
 from napari_subtomo.em.engine import Setup
-from napari_subtomo.em.memory import where_held
+from napari_subtomo.em.memory import remembered, where_held
 from napari_subtomo.em.priors import AnglePriors
-from napari_subtomo.em.turning import Load, Statistics3D
+from napari_subtomo.em.remembered import Load, Remembering, Statistics3D
 from napari_subtomo.errors import GeometryError, InputError, OptionError
 from napari_subtomo.geometry.orientations import matrix_to_euler
 from napari_subtomo.io.maps import UNSET, misfit, read_fitting, read_map
@@ -25,7 +25,7 @@ from napari_subtomo.io.resolution import resolution_of
 from napari_subtomo.io.star import read_star
 from napari_subtomo.io.subtomograms import open_subtomograms
 from napari_subtomo.io.tomograms import TomogramSet
-from napari_subtomo.numerics.backend import resolve_devices
+from napari_subtomo.numerics.backend import free_bytes, resolve_devices
 from napari_subtomo.numerics.fourier import lowpass, resize_centred
 from napari_subtomo.numerics.masks import soft_sphere
 from napari_subtomo.numerics.rescale import rescale, same_pixel_size
@@ -169,8 +169,9 @@ def set_up(
     if scratch is not None:
         resolution = resolution_of(user_path(options.reference, project), project)
         held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter)
+    room = remembered(options, len(order), box, free_bytes("cpu")) if held is None and devices == ("cpu",) else 0.0
     prepared = prepared_of(options, load, poses, box, pixel_size, reporter, held, devices[0])
-    setup = assemble(options, prepared, load, order, poses, labels, references, mask, pixel_size, devices)
+    setup = assemble(options, prepared, Remembering(load, room), order, poses, labels, references, mask, pixel_size, devices)
     if options.focus_mask is not None:
         setup = replace(setup, focus=_focus(user_path(options.focus_mask, project), mask, pixel_size, options.mask_diameter))
     return replace(setup, priors=angle_priors(options, particles, order))

@@ -15,6 +15,7 @@ from napari_subtomo.em.class_shell import ASKED, MOST, working_bytes
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.global_search import BATCH_BYTES, POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
+from napari_subtomo.em.remembered import bytes_of
 from napari_subtomo.em.seeding import VALUES, at_poses
 from napari_subtomo.em.streamed import streamed_bytes
 from napari_subtomo.errors import OptionError
@@ -25,6 +26,7 @@ from napari_subtomo.progress import Reporter
 BASE = 70e6  # the program and its libraries
 UNUSED = 1.03  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
+KEPT_SHARE = 0.05  # of the free memory, for particles that are only kept to save time
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
@@ -58,14 +60,30 @@ class Memory:
         return BASE + self.particles + UNUSED * self.working
 
 
-def needs(options: ClassifyOptions, n: int, box: int, pixel: float, streamed: bool = False, last_resolution: float | None = None) -> Memory:
-    """Memory of a job of n particles in boxes of `box` pixels of `pixel` Å; `last_resolution` as of `plan.iterations`."""
+def remembered(options: ClassifyOptions, n: int, box: int, free: float | None) -> float:
+    """Bytes for particles that stay in memory in real space, of what is free: where each iteration turns all of them anew."""
+    judged = options.align and options.classes > 1 and options.start == "leave-one-out" and n <= options.classes_at_poses
+    if free is None or not judged or options.preread == "no":
+        return 0.0
+    return min(n * bytes_of(box), KEPT_SHARE * free)
+
+
+def needs(
+    options: ClassifyOptions,
+    n: int,
+    box: int,
+    pixel: float,
+    streamed: bool = False,
+    last_resolution: float | None = None,
+    free: float | None = None,
+) -> Memory:
+    """Memory of a job of n particles in boxes of `box` pixels of `pixel` Å; `last_resolution` as of `plan.iterations`, `free` bytes."""
     voxels, kinds = lattice_voxels(box), (False, True, False) if options.mask_particles else (False, True)
     whole = sum(2.0 * streamed_bytes(n, 1, real) * voxels for real in kinds)
     if streamed:
         particles, scratch = 4.0 * len(kinds) * n * ((box + 1) // 2), whole / 2
     else:
-        particles, scratch = whole, 0.0
+        particles, scratch = whole + remembered(options, n, box, free), 0.0
     if options.repeats > 1:  # a half is copied beside the whole
         particles += whole / 2
     steps = iterations(options, n, box, pixel, last_resolution)
@@ -100,7 +118,7 @@ def where_held(
         Particles do not fit and were to be kept in memory.
     """
     free = free_bytes("cpu")
-    memory = needs(options, n, box, pixel, last_resolution=last_resolution)
+    memory = needs(options, n, box, pixel, last_resolution=last_resolution, free=free)
     streamed = streams(options, memory, free)
     if streamed:
         memory = needs(options, n, box, pixel, True, last_resolution)

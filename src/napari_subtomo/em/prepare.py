@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.remembered import Load
 from napari_subtomo.em.streamed import ChosenRows, Rows, make_rows
-from napari_subtomo.em.turning import Load, turned
+from napari_subtomo.em.turning import turned
 from napari_subtomo.numerics.backend import to_host
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.progress import Reporter

@@ -68,7 +68,7 @@ def class_fractions(setup: Setup, posterior: FloatArray) -> FloatArray:
 
 def accuracies(setup: Setup, step: EStep, results: ParticleResults, written: int, n_shells: int) -> Accuracy:
     """Accuracies of all written classes: copies of a common class share its own, the empty class has none."""
-    found = expected_errors(step, setup.prepared, results, setup.options.seed)
+    found = expected_errors(step, setup.prepared, results, setup.options.seed, setup.options.threads)
     row = np.arange(setup.options.classes) if len(found.rotations) == setup.options.classes else np.zeros(setup.options.classes, int)
     every = Accuracy.unknown(written, n_shells)
     every.rotations[: len(row)], every.offsets[: len(row)] = found.rotations[row], found.offsets[row]

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from napari_subtomo.em.frames import Held, searches_everywhere
 from napari_subtomo.em.model import Particles
 from napari_subtomo.em.prepare import Prepared
+from napari_subtomo.em.remembered import Statistics3D
 from napari_subtomo.em.state import State
 from napari_subtomo.em.statistics import ParticleResults
-from napari_subtomo.em.turning import Statistics3D
 from napari_subtomo.options.classify import ClassifyOptions
 
 if TYPE_CHECKING:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.em.basis import phases
+from napari_subtomo.em.remembered import Load, Statistics3D, kernel
 from napari_subtomo.em.threads import ahead
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.backend import device_context, fft_module, free_bytes, namespace, release_memory, to_device
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, sample
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,23 +24,6 @@ ROOM, MOST_BYTES = 0.4, 4e9  # share of the free memory of a GPU for particles t
 NODE_BYTES, POINT_BYTES = 64, 250  # of a particle, for each node of the padded grid and each voxel of the lattice
 
 
-class Statistics3D(Protocol):
-    """What the engine reads of one particle (see `data.subtomograms.Subtomogram`)."""
-
-    @property
-    def data(self) -> npt.NDArray[np.float32]:
-        """Premultiplied data, real space, shape (n, n, n), origin at n // 2."""
-
-    @property
-    def weights(self) -> npt.NDArray[np.float32]:
-        """Σ CTF², FFTW half layout, shape (n, n, n // 2 + 1)."""
-
-    @property
-    def multiplicity(self) -> npt.NDArray[np.float32] | None:
-        """Number of tilts, same layout, where known."""
-
-
-Load = Callable[[int], Statistics3D]
 Put = Callable[[slice, Any, Any, Any], None]
 
 
@@ -65,17 +50,27 @@ def resample(
     G, GE, H : ndarrays, shape (V,)
         GE is G when there is no mask. H is interpolated with the kernel of the data and clipped at 0.
     """
-    n = grid.n
-    points = (k @ frame.T).astype(np.float32)
-    weights = np.fft.fftshift(fft_module(np).irfftn(particle.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
-    volumes = [grid.transform(particle.data), grid.transform(weights)]
+    return in_frame(grid, transforms(particle, grid, offset_px, mask), k, frame, offset_px)
+
+
+def transforms(particle: Statistics3D, grid: PaddedGrid, offset_px: FloatArray, mask: Any = None) -> list[Any]:
+    """Of a particle's data, of its weights in real space, and of its masked data where there is a mask; arguments as of `resample`."""
+    found = [grid.transform(particle.data), grid.transform(kernel(particle))]
     if mask is not None:  # about where the particle is thought to be, as RELION does: to the nearest voxel
         steps = tuple(int(step) for step in reverse_axes(np.round(offset_px)))
-        volumes.append(grid.transform(particle.data * np.roll(mask, steps, axis=(0, 1, 2))))
-    values = Interpolation(grid, points).gather(np.stack([v.ravel() for v in volumes], axis=1))
-    phase = np.exp(2j * np.pi * (points @ offset_px.astype(np.float32)) / n).astype(np.complex64)
-    g = values[:, 0] * phase
-    return g, (g if mask is None else values[:, 2] * phase), np.maximum(values[:, 1].real, 0)
+        found.append(grid.transform(particle.data * np.roll(mask, steps, axis=(0, 1, 2))))
+    return found
+
+
+def in_frame(
+    grid: PaddedGrid, of_particle: Sequence[Any], k: npt.NDArray[np.float32], frame: FloatArray, offset_px: FloatArray
+) -> tuple[Any, Any, Any]:
+    """Data and weights in a frame, from `transforms` of a particle; other arguments and results as of `resample`."""
+    points = (k @ frame.T).astype(np.float32)
+    data, weights, *masked = sample(grid, of_particle, points)
+    turn = phases(offset_px[None], points, grid.n)[0]
+    g = data * turn
+    return g, masked[0] * turn if masked else g, np.maximum(weights.real, 0)
 
 
 def turned(

@@ -168,10 +168,9 @@ def _read(data_path: Path, weight_path: Path, premultiplied: bool, box: int) -> 
         )
     if premultiplied:
         return Subtomogram(data, np.maximum(volume, 0))
-    transforms = fft_module(np)
-    product = transforms.rfftn(np.fft.ifftshift(data)) * volume
-    real = np.fft.fftshift(transforms.irfftn(product, s=data.shape, axes=(0, 1, 2)))
-    return Subtomogram(real.astype(np.float32), volume**2)
+    transforms = fft_module(np)  # wherever the origin lies: a product of transforms moves with the data
+    real = transforms.irfftn(transforms.rfftn(data) * volume, s=data.shape, axes=(0, 1, 2))
+    return Subtomogram(real.astype(np.float32, copy=False), volume**2)
 
 
 def _volume(path: Path) -> FloatVolume:

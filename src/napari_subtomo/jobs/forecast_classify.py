@@ -62,7 +62,8 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
     seconds += (options.repeats - 1) * (again + clustering)
-    memory = needs(options, n, box, pixel, last_resolution=facts.last_resolution)
+    kept = None if gpu else facts.free_memory
+    memory = needs(options, n, box, pixel, last_resolution=facts.last_resolution, free=kept)
     streamed = streams(options, memory, facts.free_memory)
     if streamed:
         memory = needs(options, n, box, pixel, True, facts.last_resolution)

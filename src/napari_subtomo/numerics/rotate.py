@@ -7,6 +7,7 @@ before sampling and after insertion. Without padding or without that division 2-
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -204,6 +205,54 @@ def _averages(grid: PaddedGrid, last_shell: int) -> Any:
     return csr_matrix((share, nodes.astype(np.int32), start.astype(np.int32)), shape=(last_shell + 1, grid.nodes))
 
 
+def _corners(grid: PaddedGrid, points: Any, dtype: Any) -> tuple[Any, Iterator[tuple[Any, Any]]]:
+    """Signs of the imaginary parts of values at points (m,), and indices and weights of the nodes at their eight corners, one by one."""
+    xp = namespace(points)
+    q = points.astype(xp.float32) * grid.padding
+    sign = xp.where(q[:, 0] < 0, xp.float32(-1), xp.float32(1))  # in the half with k_x >= 0
+    q *= sign[:, None]
+    low = xp.floor(q)
+    upper = xp.ascontiguousarray((q - low).T)
+    low = xp.ascontiguousarray(low.astype(dtype).T)
+    size_x, size = grid.shape[2], grid.edge
+    x = [xp.minimum(low[0] + up, size_x - 1) for up in (0, 1)]
+    y, z = ([xp.where(low[axis] + up < 0, low[axis] + (up + size), low[axis] + up) for up in (0, 1)] for axis in (1, 2))
+    share_x, share_y, share_z = ((1 - part, part) for part in upper)
+
+    def each() -> Iterator[tuple[Any, Any]]:
+        for up_z, up_y in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            row, share = (z[up_z] * size + y[up_y]) * size_x, share_z[up_z] * share_y[up_y]
+            for up_x in (0, 1):
+                yield row + x[up_x], share * share_x[up_x]
+
+    return sign, each()
+
+
+def sample(grid: PaddedGrid, transforms: Sequence[ComplexMatrix], points: npt.NDArray[np.float32]) -> list[ComplexMatrix]:
+    """Values of transforms at points that are used once: `Interpolation.gather` on the processor without its matrix, to the last bit.
+
+    Parameters
+    ----------
+    grid : PaddedGrid
+    transforms : sequence of ndarray of `grid.shape`, complex64
+    points : ndarray, shape (m, 3)
+        As of `Interpolation`.
+
+    Returns
+    -------
+    list of ndarray, shape (m,), complex64
+    """
+    sign, corners = _corners(grid, points, np.intp)
+    flat = [transform.reshape(-1) for transform in transforms]
+    values = [np.zeros(len(points), np.complex64) for _ in transforms]
+    for at, share in corners:
+        for value, nodes in zip(values, flat, strict=True):
+            value += nodes.take(at) * share
+    for value in values:
+        value.imag *= sign
+    return values
+
+
 class Interpolation:
     """Trilinear interpolation between a padded grid and a fixed list of points, both ways, for many volumes at once.
 
@@ -219,30 +268,16 @@ class Interpolation:
     def __init__(self, grid: PaddedGrid, points: Any, copies: int = 1) -> None:
         xp = namespace(points)
         self.grid = grid
-        q = points.astype(xp.float32) * grid.padding
-        flipped = q[:, 0] < 0
-        self.sign = xp.where(flipped, xp.float32(-1), xp.float32(1))  # of the imaginary part, in the half with k_x >= 0
-        q *= self.sign[:, None]
-        low = xp.floor(q)
-        part = q - low
-        low = low.astype(xp.int32)
-        size_x, size = grid.shape[2], grid.edge
-        x = [xp.minimum(low[:, 0] + up, size_x - 1) for up in (0, 1)]
-        y, z = ([xp.where(low[:, axis] + up < 0, low[:, axis] + (up + size), low[:, axis] + up) for up in (0, 1)] for axis in (1, 2))
-        lower = 1 - part
-        index = xp.empty((len(q), 8), xp.int32)
-        weight = xp.empty((len(q), 8), xp.float32)
-        for up_z, up_y in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            row = (z[up_z] * size + y[up_y]) * size_x
-            share = (part if up_z else lower)[:, 2] * (part if up_y else lower)[:, 1]
-            for up_x in (0, 1):
-                index[:, 4 * up_z + 2 * up_y + up_x] = row + x[up_x]
-                weight[:, 4 * up_z + 2 * up_y + up_x] = share * (part if up_x else lower)[:, 0]
+        self.sign, corners = _corners(grid, points, xp.int32)
+        index = xp.empty((len(points), 8), xp.int32)
+        weight = xp.empty((len(points), 8), xp.float32)
+        for corner, (at, share) in enumerate(corners):
+            index[:, corner], weight[:, corner] = at, share
         if copies > 1:
-            index += (xp.arange(len(q), dtype=xp.int32) // (len(q) // copies) * grid.nodes)[:, None]
+            index += (xp.arange(len(points), dtype=xp.int32) // (len(points) // copies) * grid.nodes)[:, None]
         sparse = scipy_sparse(points)
-        start = xp.arange(0, 8 * len(q) + 1, 8, dtype=xp.int32)
-        self.matrix = sparse.csr_matrix((weight.ravel(), index.ravel(), start), shape=(len(q), copies * grid.nodes))
+        start = xp.arange(0, 8 * len(points) + 1, 8, dtype=xp.int32)
+        self.matrix = sparse.csr_matrix((weight.ravel(), index.ravel(), start), shape=(len(points), copies * grid.nodes))
 
     def gather(self, volumes: Any) -> Any:
         """Values of volumes at the points.
