@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from napari_subtomo.em import accumulate, engine, expectation, inputs, report, sampling
+from napari_subtomo.em import accumulate, engine, expectation, fixed_poses, inputs, report, sampling, work
 from napari_subtomo.em.basis import shift_basis
 from napari_subtomo.em.state import State, read_state
 from napari_subtomo.io.class3d import complete_iterations
@@ -30,12 +30,13 @@ from napari_subtomo.progress import Silent
 
 #: parts of an iteration; those within others are indented
 PARTS = {
-    "references turned into Fourier space": (engine, "reference_volumes"),
-    "expectation": (engine, "search"),
-    "  rotated references": (expectation, "rotated"),
-    "maximisation": (engine, "map_sums"),
+    "classes at best poses": (engine, "classes_at_poses"),
+    "  particles turned": (fixed_poses, "_aligned"),
+    "references turned into Fourier space": (work, "reference_volumes"),
+    "expectation": (work, "search"),
+    "maximisation": (work, "map_sums"),
     "  back-rotation": (accumulate, "_insert"),
-    "noise and scales": (engine, "shell_sums"),
+    "noise and scales": (work, "shell_sums"),
     "next references": (engine, "_next_state"),
     "report": (engine, "describe"),
     "  accuracies": (report, "accuracies"),

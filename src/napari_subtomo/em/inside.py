@@ -13,7 +13,7 @@ from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import namespace
 
 Mask = Callable[[Any], Any]
-CACHE_BYTES, DEVICE_BYTES = 2**21, 2**28  # what is worked on at once: a processor's cache; many kernels of a GPU for each call
+CACHE_BYTES, DEVICE_BYTES = 2**23, 2**28  # what is worked on at once: a thread's part of the cache; many kernels of a GPU for each call
 BYTES = 60  # of a voxel of a particle, in arrays that are made of it while it is compared
 TOGETHER = 32  # particles that a GPU masks at once
 

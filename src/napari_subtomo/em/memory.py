@@ -27,6 +27,7 @@ BASE = 70e6  # the program and its libraries
 UNUSED = 1.03  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 KEPT_SHARE = 0.05  # of the free memory, for particles that are only kept to save time
+FULL = 0.8  # usual share of picks that are not empty
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
@@ -61,7 +62,7 @@ class Memory:
 
 
 def remembered(options: ClassifyOptions, n: int, box: int, free: float | None) -> float:
-    """Bytes for particles that stay in memory in real space, of what is free: where each iteration turns all of them anew."""
+    """Room in bytes for particles that stay in memory in real space, of what is free: where each iteration turns them anew."""
     judged = options.align and options.classes > 1 and options.start == "leave-one-out" and n <= options.classes_at_poses
     if free is None or not judged or options.preread == "no":
         return 0.0
@@ -83,7 +84,8 @@ def needs(
     if streamed:
         particles, scratch = 4.0 * len(kinds) * n * ((box + 1) // 2), whole / 2
     else:
-        particles, scratch = whole + remembered(options, n, box, free), 0.0
+        kept = remembered(options, n, box, free)
+        particles, scratch = whole + (min(kept, FULL * n * bytes_of(box)) if options.empty_class else kept), 0.0
     if options.repeats > 1:  # a half is copied beside the whole
         particles += whole / 2
     steps = iterations(options, n, box, pixel, last_resolution)

@@ -6,8 +6,9 @@ import numpy as np
 
 from napari_subtomo.em.class_shell import MOST, SPLITS, asked
 from napari_subtomo.em.class_shell import ROUNDS as HALVES_ROUNDS
-from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, streams
+from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, remembered, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
+from napari_subtomo.em.remembered import bytes_of
 from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses, fitting
 from napari_subtomo.em.stability import ITERATIONS
 from napari_subtomo.em.start import HOT_ROUNDS, ROUNDS
@@ -45,7 +46,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         clustering = some * _turned(box, _voxels(finest), rates, 2, gpu) / threads
         for i, step in enumerate(steps[first + 1 :], first + 1):
             if at_poses(options, n, i + 1, first + 1) and step.particles == n:
-                each_takes[i] += n * _judged(step, box, pixel, options, rates, gpu) / threads
+                each_takes[i] += n * _judged(step, box, pixel, options, facts, rates, gpu) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
         told = min(_told_by(last, box, pixel, options), _voxels(finest))
         few = min(some, MOST)
@@ -77,11 +78,11 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     return Costs(seconds, memory.peak, disk, REMEDY, _FASTER, note)
 
 
-def _turned(box: int, voxels: float, rates: Rates, volumes: int, gpu: bool = False) -> float:
-    """Seconds for a particle to be read and turned; a thread's share of them where a GPU turns what threads read."""
-    transforms = volumes * rates.transform * (2 * box) ** 3 + 2 * per_transform(box, rates)
-    turned = transforms + voxels * (rates.points + volumes * rates.values)
-    return 2e-3 + (turned / _DEVICE if gpu else turned)
+def _turned(box: int, voxels: float, rates: Rates, volumes: int, gpu: bool = False, read: float = 1.0) -> float:
+    """Seconds for a particle to be read, with this probability, and turned; a thread's share of them where a GPU turns what is read."""
+    turned = volumes * rates.transform * (2 * box) ** 3 + voxels * (rates.points + volumes * rates.values)
+    turned += read * 2 * per_transform(box, rates)
+    return read * 2e-3 + (turned / _DEVICE if gpu else turned)
 
 
 def _voxels(shell: float) -> float:
@@ -114,10 +115,11 @@ def _masked(voxels: float, box: int, rates: Rates) -> float:
     return 2.5 * per_transform(min(box, 4 * shell + 2), rates)
 
 
-def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, rates: Rates, gpu: bool) -> float:
-    """Seconds for the class of a particle at its best pose."""
+def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
+    """Seconds for the class of a particle at its best pose; those that are kept in real space are not read."""
     voxels = min(_told_by(step, box, pixel, options), _voxels(fitting(_shell(step), step.particles, _voxels)))
-    turned = _turned(box, voxels, rates, 2, gpu) if options.align else 0.0
+    kept = 0.0 if gpu else remembered(options, step.particles, box, facts.free_memory) / (step.particles * bytes_of(box))
+    turned = _turned(box, voxels, rates, 2, gpu, 1 - kept) if options.align else 0.0
     compared = _masked(voxels, box, rates) + options.classes * voxels * WARM_ROUNDS * _COMPARED
     return turned + (compared / _DEVICE if gpu else compared)
 

@@ -19,6 +19,7 @@ from napari_subtomo.numerics.backend import fft_module, namespace, scipy_namespa
 from napari_subtomo.numerics.fourier import resize_centred
 
 ComplexMatrix = npt.NDArray[np.complex64]
+AT_ONCE = 2**15  # points whose corners are found at once on the processor
 
 
 @dataclass(frozen=True)
@@ -268,11 +269,15 @@ class Interpolation:
     def __init__(self, grid: PaddedGrid, points: Any, copies: int = 1) -> None:
         xp = namespace(points)
         self.grid = grid
-        self.sign, corners = _corners(grid, points, xp.int32)
         index = xp.empty((len(points), 8), xp.int32)
         weight = xp.empty((len(points), 8), xp.float32)
-        for corner, (at, share) in enumerate(corners):
-            index[:, corner], weight[:, corner] = at, share
+        self.sign = xp.empty(len(points), xp.float32)
+        size = AT_ONCE if xp is np else max(1, len(points))
+        for first in range(0, len(points), size):  # what is written again and again stays in the cache
+            some = slice(first, first + size)
+            self.sign[some], corners = _corners(grid, points[some], xp.int32)
+            for corner, (at, share) in enumerate(corners):
+                index[some, corner], weight[some, corner] = at, share
         if copies > 1:
             index += (xp.arange(len(points), dtype=xp.int32) // (len(points) // copies) * grid.nodes)[:, None]
         sparse = scipy_sparse(points)
