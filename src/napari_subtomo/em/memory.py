@@ -23,11 +23,12 @@ from napari_subtomo.numerics.backend import free_bytes
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
+INDEX_BYTES = 80  # of a point that is interpolated at: its corners and itself
 BASE = 70e6  # the program and its libraries
 UNUSED = 1.03  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 KEPT_SHARE = 0.05  # of the free memory, for particles that are only kept to save time
-FULL = 0.8  # usual share of picks that are not empty
+FULL = 0.9  # usual share of picks that are not, or not yet, taken for empty
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
@@ -156,15 +157,16 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     held = _HELD * found
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
     few = n / step.folds * step.functions >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
-    turning = points * max(180, 64 + 12 * references + threads * (40 if few else 16) * classes)
+    turning = points * max(INDEX_BYTES + 50, 64 + 12 * references + threads * (40 if few else 16) * classes)
     comparing = points * 12 * references + options.threads * block + 8 * step.shifts * step.voxels
     search = max(turning, comparing) + _FOUND * found
     all_rows = references * step.rotations
-    rows = all_rows * -math.expm1(-n * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
+    there = FULL * n if options.empty_class else n
+    rows = all_rows * -math.expm1(-there * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
     sums = min(12.0 * rows * step.map_voxels, SUMS_BYTES)
     summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
     inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
-    insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (POINT_BYTES + VALUE_BYTES * references)
+    insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (INDEX_BYTES + VALUE_BYTES * references)
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, step)
     shells = threads * together * (POINT_BYTES + 56 + 16 * classes) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)

@@ -114,7 +114,7 @@ def _reconstruct(options: ReconstructOptions, facts: Facts, rates: Rates) -> Cos
     mates = len(symmetry_matrices(options.symmetry))
     turned = 0.5 * nodes * mates * (rates.points + 3 * rates.values) if mates > 1 else 0.0  # nodes within the sphere
     maps = 3 * (8 * rates.transform * (2 * box) ** 3 + 1e-7 * nodes + turned)
-    memory = 90e6 + 2 * 24 * nodes + 70 * nodes + threads * block * (120 * points + 24 * box**3) + (threads + 1) * 12 * nodes
+    memory = 90e6 + 2 * 24 * nodes + 70 * nodes + threads * block * (30 * points + 24 * box**3) + (threads + 1) * 12 * nodes
     disk = 3 * (4 * (options.crop_size or box) ** 3 + _HEADER) + 1e5
     return Costs(n * one / threads + maps + 1.0, memory, disk)
 
