@@ -309,9 +309,7 @@ MUTATIONS = (
     ),
     Mutation("many particles at once: transposed frames", "em/turning.py", "frames.transpose(0, 2, 1)", "frames", TURNING),
     Mutation("many particles at once: one grid for all", "numerics/rotate.py", "// (len(points) // copies)", "// len(points)", TURNING),
-    Mutation(
-        "many particles at once: the mask stays in the middle", "em/turning.py", "xp.roll(mask, step, axis=(0, 1, 2))", "mask", TURNING
-    ),
+    Mutation("many particles at once: the mask stays in the middle", "em/turning.py", "_about(mask, offset) for", "mask for", TURNING),
     Mutation(
         "particles that were waiting are turned again",
         "em/turning.py",

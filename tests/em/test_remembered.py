@@ -9,7 +9,7 @@ from helpers import em_world as world
 from napari_subtomo.em.engine import initial_state, one_iteration
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.memory import FULL, KEPT_SHARE, needs, remembered
-from napari_subtomo.em.remembered import Remembered, Remembering, bytes_of, kernel
+from napari_subtomo.em.remembered import Remembered, Remembering, bytes_of, point_spread
 from napari_subtomo.em.turning import resample
 from napari_subtomo.geometry.orientations import random_matrices
 from napari_subtomo.numerics.rotate import PaddedGrid
@@ -53,10 +53,10 @@ def test_kept_particles_turn_into_the_same_numbers(particles):
             assert np.array_equal(a, b)
         inside = np.s_[:, :, : N // 2]  # on the plane of Nyquist a real map knows only the mean of mates
         np.testing.assert_allclose(load(i).weights[inside], particles[i].weights[inside], atol=1e-5 * particles[i].weights.max())
-        assert np.array_equal(kernel(load(i)), kernel(particles[i])) and load(i).multiplicity is None
+        assert np.array_equal(point_spread(load(i)), point_spread(particles[i])) and load(i).multiplicity is None
 
 
-def test_an_iteration_is_the_same_with_and_without(particles):
+def test_an_iteration_is_the_same_with_and_without():
     made = world.simulate(n=N, count=30, snr=1.0, species=2, empty=4, error=3.0, offset=0.5, seed=5)
     setup = world.setup(made, classes=2, folds=2, iterations=6, restarts=2)
     source = Counted(made.particles)
@@ -74,9 +74,11 @@ def test_an_iteration_is_the_same_with_and_without(particles):
 
 def test_room_is_a_small_share_of_what_is_free_and_only_where_particles_are_turned_again():
     given = {"reference": "none.mrc", "mask_diameter": 100.0, "classes": 2}
-    assert remembered(ClassifyOptions(**given), 100, 32, 1e12) == 100 * bytes_of(32)
-    assert remembered(ClassifyOptions(**given), 10**4, 64, 1e9) == KEPT_SHARE * 1e9
-    assert remembered(ClassifyOptions(**given), 100, 32, None) == 0
+    room = remembered(ClassifyOptions(**given), 100, 32, 1e12, False)
+    assert room == 100 * bytes_of(32)
+    assert remembered(ClassifyOptions(**given), 10**4, 64, 1e9, False) == KEPT_SHARE * 1e9
+    assert remembered(ClassifyOptions(**given), 100, 32, None, False) == 0
+    assert remembered(ClassifyOptions(**given), 100, 32, 1e12, True) == 0
     for other in (
         {"classes": 1},
         {"align": False},
@@ -85,6 +87,6 @@ def test_room_is_a_small_share_of_what_is_free_and_only_where_particles_are_turn
         {"classes_at_poses": 0},
         {"classes_at_poses": 99},
     ):
-        assert remembered(ClassifyOptions(**(given | other)), 100, 32, 1e12) == 0
-    more = needs(ClassifyOptions(**given), 100, 32, 5.0, free=1e12).peak - needs(ClassifyOptions(**given), 100, 32, 5.0).peak
+        assert remembered(ClassifyOptions(**(given | other)), 100, 32, 1e12, False) == 0
+    more = needs(ClassifyOptions(**given), 100, 32, 5.0, room=room).peak - needs(ClassifyOptions(**given), 100, 32, 5.0).peak
     assert more == pytest.approx(FULL * 100 * bytes_of(32))  # empty places are not turned

@@ -218,11 +218,11 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
     empty = results.posterior[:, -1] > 0.5
 
     def predicted(ids: IntArray, columns: Any) -> Any:
-        """References of particles of a fold at their best poses, from columns of its classes."""
+        """References of particles of a fold at their best poses, shape (m, V), from its classes' transforms, (nodes, K) or K arrays."""
         turns, best = step.poses.rotations[results.rotation[ids]].astype(np.float32), results.best_class[ids]
         if xp is np:
             return np.stack([sample(step.grid, [columns[c]], k @ turn)[0] for c, turn in zip(best, turns, strict=True)])
-        found = Interpolation(step.grid, (k[None] @ xp.asarray(turns)).reshape(-1, 3)).gather(xp.ascontiguousarray(columns.T))
+        found = Interpolation(step.grid, (k[None] @ xp.asarray(turns)).reshape(-1, 3)).gather(columns)
         return found.reshape(len(ids), voxels, classes)[xp.arange(len(ids)), :, xp.asarray(best)]
 
     def per_shell(values: Any) -> FloatArray:
@@ -237,7 +237,8 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
 
     def one_fold(f: int) -> ShellSums:
         total, offsets, there = ShellSums.zero(n_noise, n_groups, n_shells), 0.0, 0.0
-        columns = xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes].T)
+        own = volumes[:, f * classes : (f + 1) * classes]
+        columns = np.ascontiguousarray(own.T) if xp is np else xp.ascontiguousarray(own)
         for ids in blocks(step, np.flatnonzero(step.particles.fold == f), 1):
             reference = predicted(ids, columns)
             scale = step.model.scales[step.particles.group[ids]]

@@ -165,11 +165,11 @@ def set_up(
     )
     load = _loader(options, source.read, order)
     poses = particles.angles[order], -particles.origins[order] / pixel_size
-    held = None
+    held, gpu = None, devices != ("cpu",)
     if scratch is not None:
         resolution = resolution_of(user_path(options.reference, project), project)
-        held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter)
-    room = remembered(options, len(order), box, free_bytes("cpu")) if held is None and devices == ("cpu",) else 0.0
+        held = where_held(options, len(order), box, pixel_size, resolution, scratch, reporter, gpu)
+    room = remembered(options, len(order), box, free_bytes("cpu"), gpu) if held is None else 0.0
     prepared = prepared_of(options, load, poses, box, pixel_size, reporter, held, devices[0])
     setup = assemble(options, prepared, Remembering(load, room), order, poses, labels, references, mask, pixel_size, devices)
     if options.focus_mask is not None:

@@ -62,10 +62,28 @@ class Memory:
         return BASE + self.particles + UNUSED * self.working
 
 
-def remembered(options: ClassifyOptions, n: int, box: int, free: float | None) -> float:
-    """Room in bytes for particles that stay in memory in real space, of what is free: where each iteration turns them anew."""
+def remembered(options: ClassifyOptions, n: int, box: int, free: float | None, gpu: bool) -> float:
+    """Room for particles that stay in memory in real space, where the processors turn them anew in each iteration.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    n : int
+        Particles.
+    box : int
+        Pixels.
+    free : float or None
+        Bytes; None where it is not known.
+    gpu : bool
+        Whether a GPU turns them.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
     judged = options.align and options.classes > 1 and options.start == "leave-one-out" and n <= options.classes_at_poses
-    if free is None or not judged or options.preread == "no":
+    if free is None or gpu or not judged or options.preread == "no":
         return 0.0
     return min(n * bytes_of(box), KEPT_SHARE * free)
 
@@ -77,16 +95,34 @@ def needs(
     pixel: float,
     streamed: bool = False,
     last_resolution: float | None = None,
-    free: float | None = None,
+    room: float = 0.0,
 ) -> Memory:
-    """Memory of a job of n particles in boxes of `box` pixels of `pixel` Å; `last_resolution` as of `plan.iterations`, `free` bytes."""
+    """Memory of a job.
+
+    Parameters
+    ----------
+    options : ClassifyOptions
+    n : int
+        Particles.
+    box, pixel : int, float
+        Pixels, Å.
+    streamed : bool
+        Whether particles are read from scratch space.
+    last_resolution : float, optional
+        Å, as of `plan.iterations`.
+    room : float
+        Bytes, as of `remembered`.
+
+    Returns
+    -------
+    Memory
+    """
     voxels, kinds = lattice_voxels(box), (False, True, False) if options.mask_particles else (False, True)
     whole = sum(2.0 * streamed_bytes(n, 1, real) * voxels for real in kinds)
     if streamed:
         particles, scratch = 4.0 * len(kinds) * n * ((box + 1) // 2), whole / 2
     else:
-        kept = remembered(options, n, box, free)
-        particles, scratch = whole + (min(kept, FULL * n * bytes_of(box)) if options.empty_class else kept), 0.0
+        particles, scratch = whole + min(room, (FULL if options.empty_class else 1.0) * n * bytes_of(box)), 0.0
     if options.repeats > 1:  # a half is copied beside the whole
         particles += whole / 2
     steps = iterations(options, n, box, pixel, last_resolution)
@@ -111,7 +147,14 @@ def streams(options: ClassifyOptions, memory: Memory, free: float | None) -> boo
 
 
 def where_held(
-    options: ClassifyOptions, n: int, box: int, pixel: float, last_resolution: float | None, scratch: Path, reporter: Reporter
+    options: ClassifyOptions,
+    n: int,
+    box: int,
+    pixel: float,
+    last_resolution: float | None,
+    scratch: Path,
+    reporter: Reporter,
+    gpu: bool = False,
 ) -> Path | None:
     """Folder for the particles of a job, or None for memory, as its options and the free memory have it; says which and what it needs.
 
@@ -121,7 +164,7 @@ def where_held(
         Particles do not fit and were to be kept in memory.
     """
     free = free_bytes("cpu")
-    memory = needs(options, n, box, pixel, last_resolution=last_resolution, free=free)
+    memory = needs(options, n, box, pixel, last_resolution=last_resolution, room=remembered(options, n, box, free, gpu))
     streamed = streams(options, memory, free)
     if streamed:
         memory = needs(options, n, box, pixel, True, last_resolution)
@@ -168,7 +211,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
     insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (INDEX_BYTES + VALUE_BYTES * references)
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, step)
-    shells = threads * together * (POINT_BYTES + 56 + 16 * classes) * step.voxels
+    shells = threads * (8 * nodes * classes + (64 * together + POINT_BYTES) * step.voxels)
     maps = nodes * (40 * references + 60 * step.folds)
     coarse = 0.0
     if step.coarse is not None:  # what a search of all orientations keeps of each particle: its best candidate, and those of a batch

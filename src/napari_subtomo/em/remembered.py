@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.numerics.backend import fft_module
+from napari_subtomo.numerics.backend import fft_module, namespace
 
 Volume = npt.NDArray[np.float32]
 
@@ -39,21 +39,21 @@ class Load(Protocol):
 
 @dataclass(frozen=True)
 class Remembered:
-    """A particle whose weights are kept in real space.
+    """A particle whose weights are kept as their point spread function.
 
     Attributes
     ----------
-    data, kernel : ndarray, shape (n, n, n)
+    data, point_spread : ndarray, shape (n, n, n), (z, y, x)
         Origin at n // 2.
     """
 
     data: Volume
-    kernel: Volume
+    point_spread: Volume
 
     @property
     def weights(self) -> Volume:
         """Σ CTF², FFTW half layout, shape (n, n, n // 2 + 1)."""
-        values: Volume = np.asarray(fft_module(np).rfftn(np.fft.ifftshift(self.kernel)).real, np.float32)
+        values: Volume = np.asarray(fft_module(np).rfftn(np.fft.ifftshift(self.point_spread)).real, np.float32)
         return values
 
     @property
@@ -61,13 +61,29 @@ class Remembered:
         """Not kept: weights have been changed as options ask for it."""
 
 
-def kernel(particle: Statistics3D) -> Volume:
-    """Weights of a particle in real space, shape (n, n, n), origin at n // 2."""
+def point_spread(particle: Statistics3D) -> Volume:
+    """Weights of a particle in real space, shape (n, n, n), (z, y, x), origin at n // 2."""
     if isinstance(particle, Remembered):
-        return particle.kernel
-    n = len(particle.data)
-    values: Volume = np.fft.fftshift(fft_module(np).irfftn(particle.weights, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+        return particle.point_spread
+    values: Volume = in_real_space(particle.weights)
     return values
+
+
+def in_real_space(weights: Any) -> Any:
+    """Point spread functions of weights.
+
+    Parameters
+    ----------
+    weights : array, shape (..., n, n, n // 2 + 1)
+        Σ CTF², FFTW half layout.
+
+    Returns
+    -------
+    float32 array, shape (..., n, n, n), (z, y, x)
+        Origin at n // 2.
+    """
+    xp, n, axes = namespace(weights), weights.shape[-2], (-3, -2, -1)
+    return xp.fft.fftshift(fft_module(xp).irfftn(weights, s=(n, n, n), axes=axes), axes=axes).astype(xp.float32)
 
 
 class Remembering:
@@ -95,10 +111,10 @@ class Remembering:
             if needed > self._room:
                 return particle
             self._room -= needed
-        self._kept[i] = kept = Remembered(np.ascontiguousarray(particle.data), kernel(particle))
+        self._kept[i] = kept = Remembered(np.ascontiguousarray(particle.data), point_spread(particle))
         return kept
 
 
 def bytes_of(box: int) -> float:
-    """Of a particle that is kept."""
+    """Of a particle that is kept, in a box of so many pixels."""
     return 8.0 * box**3

@@ -12,7 +12,20 @@ Result = TypeVar("Result")
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`map` on threads, results in the order of the items."""
+    """`map` on threads.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+    threads : int
+        With one, nothing is done on another thread.
+
+    Yields
+    ------
+    Result
+        In the order of the items; what goes wrong in one goes wrong here.
+    """
     if threads <= 1:
         yield from map(function, items)
         return
@@ -21,7 +34,10 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], threa
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`map` on threads that work while results are used, at most two for each thread in advance: results may be large."""
+    """`map` on threads that work while results are used, at most two for each thread in advance: results may be large.
+
+    Parameters and results are those of `ordered_map`; there is always a thread of its own.
+    """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:

@@ -11,18 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.em.basis import phases
-from napari_subtomo.em.remembered import Load, Statistics3D, kernel
+from napari_subtomo.em.remembered import Load, Statistics3D, in_real_space, point_spread
 from napari_subtomo.em.threads import ahead
 from napari_subtomo.geometry.frames import reverse_axes
-from napari_subtomo.numerics.backend import device_context, fft_module, free_bytes, namespace, release_memory, to_device
+from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device
 from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, sample
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 
 ROOM, MOST_BYTES = 0.4, 4e9  # share of the free memory of a GPU for particles that are turned at once, and the most they take
-NODE_BYTES, POINT_BYTES = 64, 250  # of a particle, for each node of the padded grid and each voxel of the lattice
-
+NODE_BYTES, POINT_BYTES = 64, 250  # of a particle, for each node of the grid, or voxel of the box, and each voxel of the lattice
 
 Put = Callable[[slice, Any, Any, Any], None]
 
@@ -55,11 +54,16 @@ def resample(
 
 def transforms(particle: Statistics3D, grid: PaddedGrid, offset_px: FloatArray, mask: Any = None) -> list[Any]:
     """Of a particle's data, of its weights in real space, and of its masked data where there is a mask; arguments as of `resample`."""
-    found = [grid.transform(particle.data), grid.transform(kernel(particle))]
-    if mask is not None:  # about where the particle is thought to be, as RELION does: to the nearest voxel
-        steps = tuple(int(step) for step in reverse_axes(np.round(offset_px)))
-        found.append(grid.transform(particle.data * np.roll(mask, steps, axis=(0, 1, 2))))
+    found = [grid.transform(particle.data), grid.transform(point_spread(particle))]
+    if mask is not None:
+        found.append(grid.transform(particle.data * _about(mask, offset_px)))
     return found
+
+
+def _about(mask: Any, offset_px: FloatArray) -> Any:
+    """A mask (n, n, n) about where the particle is thought to be, (x, y, z) pixels from the centre, to the nearest voxel as RELION does."""
+    steps = tuple(int(step) for step in reverse_axes(np.round(offset_px)))
+    return namespace(mask).roll(mask, steps, axis=(0, 1, 2))
 
 
 def in_frame(
@@ -108,7 +112,15 @@ def turned(
     mask : ndarray, shape (n, n, n), optional
         As in `resample`.
     """
-    first = 0 if device == "cpu" else _turned_there(load, frames, offsets_px, grid, k, put, device, threads, reporter, mask)
+    first = 0
+    if device != "cpu":
+        lattice, region = to_device(k, device), None if mask is None else to_device(mask, device)
+
+        def several(particles: Sequence[Statistics3D], rows: slice) -> None:
+            put(rows, *resample_many(particles, grid, lattice, frames[rows], offsets_px[rows], region))
+
+        each = NODE_BYTES * max(grid.nodes, grid.n**3) + POINT_BYTES * len(k)
+        first = _in_batches(load, len(frames), each, several, device, threads, reporter)
 
     def one(i: int) -> None:
         put(slice(i, i + 1), *(values[None] for values in resample(load(i), grid, k, frames[i], offsets_px[i], mask)))
@@ -118,31 +130,26 @@ def turned(
             reporter.advance()
 
 
-def _turned_there(
+def _in_batches(
     load: Load,
-    frames: FloatArray,
-    offsets_px: FloatArray,
-    grid: PaddedGrid,
-    k: npt.NDArray[np.float32],
-    put: Put,
+    count: int,
+    bytes_each: float,
+    several: Callable[[Sequence[Statistics3D], slice], None],
     device: str,
     threads: int,
     reporter: Reporter,
-    mask: npt.NDArray[np.float32] | None,
 ) -> int:
-    """`turned` on a GPU, as many at once as there is room for; how many were, if there is no room for one more."""
+    """Hand particles over with their rows, as many at once as a GPU has room for; how many were, if there is no room for one more."""
     release_memory(device)
-    each = NODE_BYTES * PaddedGrid(grid.n, grid.padding).nodes + POINT_BYTES * len(k)
-    size, done = max(1, min(len(frames), int(min(ROOM * free_bytes(device), MOST_BYTES) / each))), 0
+    size, done = max(1, min(count, int(min(ROOM * free_bytes(device), MOST_BYTES) / bytes_each))), 0
     waiting: list[Statistics3D] = []
-    loaded = ahead(load, range(len(frames)), threads)
+    loaded = ahead(load, range(count), threads)
     with device_context(device):
-        lattice, region = to_device(k, device), None if mask is None else to_device(mask, device)
-        while done < len(frames):
+        while done < count:
             waiting += islice(loaded, max(0, size - len(waiting)))
-            some, rows = waiting[:size], slice(done, min(done + size, len(frames)))
+            some, rows = waiting[:size], slice(done, min(done + size, count))
             try:
-                put(rows, *resample_many(some, grid, lattice, frames[rows], offsets_px[rows], region))
+                several(some, rows)
             except MemoryError:  # CuPy's too
                 release_memory(device)
                 if size == 1:
@@ -179,13 +186,9 @@ def resample_many(
     xp, n, m = namespace(k), grid.n, len(particles)
     points = (k[None] @ xp.asarray(frames.transpose(0, 2, 1))).astype(xp.float32)
     data = xp.asarray(np.stack([particle.data for particle in particles]))
-    weights = xp.asarray(np.stack([particle.weights for particle in particles]))
-    axes = (1, 2, 3)
-    weights = xp.fft.fftshift(fft_module(xp).irfftn(weights, s=(n, n, n), axes=axes), axes=axes).astype(xp.float32)
-    volumes = [data, weights]
+    volumes = [data, in_real_space(xp.asarray(np.stack([particle.weights for particle in particles])))]
     if mask is not None:
-        steps = [tuple(int(step) for step in reverse_axes(np.round(offset))) for offset in offsets_px]
-        volumes.append(data * xp.stack([xp.roll(mask, step, axis=(0, 1, 2)) for step in steps]))
+        volumes.append(data * xp.stack([_about(mask, offset) for offset in offsets_px]))
     columns = xp.stack([grid.transform(volume).reshape(-1) for volume in volumes], axis=1)
     values = Interpolation(grid, points.reshape(-1, 3), m).gather(columns).reshape(m, len(k), -1)
     turns = (points @ xp.asarray(offsets_px.astype(np.float32))[:, :, None])[:, :, 0]

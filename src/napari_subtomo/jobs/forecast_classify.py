@@ -63,8 +63,8 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     # a repeat: both halves go through a few iterations with their classes, and label each other
     again = each_takes[-1] * (ITERATIONS + 1) if clusters else sum(each_takes) + each_takes[-1]
     seconds += (options.repeats - 1) * (again + clustering)
-    kept = None if gpu else facts.free_memory
-    memory = needs(options, n, box, pixel, last_resolution=facts.last_resolution, free=kept)
+    room = remembered(options, n, box, facts.free_memory, gpu)
+    memory = needs(options, n, box, pixel, last_resolution=facts.last_resolution, room=room)
     streamed = streams(options, memory, facts.free_memory)
     if streamed:
         memory = needs(options, n, box, pixel, True, facts.last_resolution)
@@ -118,7 +118,7 @@ def _masked(voxels: float, box: int, rates: Rates) -> float:
 def _judged(step: Iteration, box: int, pixel: float, options: ClassifyOptions, facts: Facts, rates: Rates, gpu: bool) -> float:
     """Seconds for the class of a particle at its best pose; those that are kept in real space are not read."""
     voxels = min(_told_by(step, box, pixel, options), _voxels(fitting(_shell(step), step.particles, _voxels)))
-    kept = 0.0 if gpu else remembered(options, step.particles, box, facts.free_memory) / (step.particles * bytes_of(box))
+    kept = remembered(options, step.particles, box, facts.free_memory, gpu) / (step.particles * bytes_of(box))
     turned = _turned(box, voxels, rates, 2, gpu, 1 - kept) if options.align else 0.0
     compared = _masked(voxels, box, rates) + options.classes * voxels * WARM_ROUNDS * _COMPARED
     return turned + (compared / _DEVICE if gpu else compared)
