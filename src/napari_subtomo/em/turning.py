@@ -95,11 +95,11 @@ def turned(
     ----------
     load : callable
         Particle by row.
-    frames : ndarray, shape (n, 3, 3)
-    offsets_px : ndarray, shape (n, 3)
+    frames, offsets_px : ndarray, shape (n, 3, 3) and (n, 3)
+        R and t of `resample`, (x, y, z), pixels.
     grid : PaddedGrid
     k : ndarray, shape (V, 3)
-        Lattice.
+        Lattice, (x, y, z).
     put : callable
         Takes consecutive rows and their G, GE and H, shape (rows, V), on the host or the device; from several threads where they are
         turned on the host. What it has taken may come again.
@@ -172,9 +172,9 @@ def resample_many(
     particles : sequence of Statistics3D
     grid : PaddedGrid
     k : array, shape (V, 3)
-        Lattice, on the device.
-    frames : ndarray, shape (m, 3, 3)
-    offsets_px : ndarray, shape (m, 3)
+        Lattice, (x, y, z), on the device.
+    frames, offsets_px : ndarray, shape (m, 3, 3) and (m, 3)
+        R and t of `resample`, (x, y, z), pixels.
     mask : array, shape (n, n, n), optional
         On the device.
 
