@@ -23,9 +23,9 @@ one after the other; which goes first changes from seed to seed. Ratios and diff
 * **Peak memory**: the largest resident memory, as the operating system counts it.
 * **Sampling**: local searches of ±10° with a Gaussian prior of 3.33°, offsets of ±2 px. RELION begins on a grid of 7.5° and 1 px and
   divides what is probable to 3.75° and 0.5 px; with `--offset-step 2` it begins at 2 px and ends at 1 px, as its form has it. Here every
-  pose of the fine grid is tried, at every resolution (`--fixed-sampling`; by default the steps follow the resolution). Both grids have about as many orientations in a given volume; RELION tries more, because its
-  region is ±10° of direction and ±10° of in-plane angle, whose corners lie further off than 10°. RELION's region follows a particle from
-  iteration to iteration, ours stays about the pick.
+  pose of the fine grid is tried, at every resolution (`--fixed-sampling`; by default the steps follow the resolution). Both grids have
+  about as many orientations in a given volume; RELION tries more, because its region is ±10° of direction and ±10° of in-plane angle,
+  whose corners lie further off than 10°. RELION's region follows a particle from iteration to iteration, ours stays about the pick.
 * **Precision**: RELION as Debian builds it, in double precision and without its code for accelerators; single precision here.
 * **Classes**: three are asked for. Ours has the empty class besides, which RELION does not know. T is each program's default, 4 in
   the form of RELION 3.1 and 1 here, where it acts upon the differences to the common average.
