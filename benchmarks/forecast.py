@@ -73,6 +73,16 @@ CASES: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("average, box 60", "reconstruct", "Reconstruct/box60", "Extract/box60", {"symmetry": "C4"}),
     ("box 60, wide search", "classify", "Class3D/box60", "Extract/box60", {**SHORT, "classes": 4, "local_range": 20, "offset_range": 4}),
     ("binning 1.4, 1 fold", "classify", "Class3D/bin14", "Extract/bin14", {**SHORT, "classes": 5, "folds": 1, "initial_lowpass": 50}),
+    # the way of the demo
+    ("extract, tilt images", "extract", "Extract/tilts", "Picks/job001", {"box_size": 64, "crop_size": 48, "source": "tilts"}),
+    ("average, tilt images", "reconstruct", "Reconstruct/tilts", "Extract/tilts", {}),
+    (
+        "tilt images, 15 iterations",
+        "classify",
+        "Class3D/tilts",
+        "Extract/tilts",
+        {**SEARCH, "classes": 3, "iterations": 15, "stop_when_converged": False, "reference": Path("Reconstruct/tilts/merged.mrc")},
+    ),
 )
 
 
@@ -88,7 +98,7 @@ def main(words: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         root = (options.work or Path(temporary)).absolute() / "project"
         if not root.is_dir():
-            shutil.copytree(options.demo, root, ignore=shutil.ignore_patterns("Class3D", "Extract", "Select", "images", "pictures"))
+            shutil.copytree(options.demo, root, ignore=shutil.ignore_patterns("Class3D", "Extract", "Select", "pictures"))
         rates, rows = measure_rates(), {}
         former = json.loads(options.json.read_text())["cases"] if options.again else {}
         for name, job, folder, source, given in CASES:
@@ -108,13 +118,16 @@ def main(words: list[str] | None = None) -> int:
 
 def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
     """One case; what was measured before is not run."""
-    particles, tomograms, reference = root / source / "particles.star", root / "tomograms.star", root / "Reconstruct/box48/merged.mrc"
-    more: dict[str, Any] = {"reference": reference} if job == "classify" else {}
+    particles, tomograms = root / source / "particles.star", root / "tomograms.star"
+    asked: dict[str, Any] = {"particles": particles, "device": "cpu"}
     if job == "extract":
-        more = {"tomograms": tomograms, "source": "tomogram"}
+        asked |= {"tomograms": tomograms, "source": "tomogram"}
+    asked |= given
+    if job == "classify":
+        asked["reference"] = root / given.get("reference", "Reconstruct/box48/merged.mrc")
     model: type[JobOptions] = get_job(job).model
-    options = model.model_validate({"particles": particles, "device": "cpu", **more, **given})
-    facts = gather_facts(particles, tomograms, more.get("reference"), root)
+    options = model.model_validate(asked)
+    facts = gather_facts(particles, tomograms, asked.get("reference"), root)
     predicted = forecast(job, options, facts, measure_rates())
     assert predicted is not None, f"nothing is known of {source}"
     measured = former

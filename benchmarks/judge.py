@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from napari_subtomo.em.posteriors import nearest_rotations
 from napari_subtomo.em.start import rand_index
 from napari_subtomo.geometry.orientations import angular_distance
 from napari_subtomo.io import relion
@@ -93,7 +93,7 @@ def common_turn(given: np.ndarray, found: np.ndarray) -> np.ndarray:
     ----------
     given, found : ndarray, shape (n, 3, 3)
     """
-    turn: np.ndarray = nearest_rotations(np.einsum("nji,njk->nik", given, found).mean(0)[None])[0]
+    turn: np.ndarray = Rotation.from_matrix(np.einsum("nji,njk->nik", given, found)).mean().as_matrix()
     return turn
 
 

@@ -43,6 +43,9 @@ ON_DEVICE = ("tests/em/test_on_device.py",)
 OUTLIERS = ("tests/em/test_outliers.py",)
 LARGE_SETS = ("tests/em/test_large_sets.py",)
 SUBDIVISION = ("tests/em/test_subdivision.py",)
+PEAKS = ("tests/em/test_peaks.py",)
+STEPS = ("tests/em/test_poses.py",)
+TURNED_AGAIN = ("tests/em/test_global_search.py::test_particles_are_turned_again_when_the_shell_needs_a_finer_step_and_only_then",)
 AT_POSES = ("tests/em/test_classes_at_poses.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
@@ -317,5 +320,10 @@ MUTATIONS = (
         "done = rows.stop",
         TURNING,
     ),
+    Mutation("peaks: turns the other way about", "em/peaks.py", "matrices[some].transpose(0, 2, 1)", "matrices[some]", PEAKS),
+    Mutation("peaks: the other way", "em/peaks.py", "np.linalg.solve(-curvature", "np.linalg.solve(curvature", PEAKS),
+    Mutation("peaks: what is not known is likely", "em/peaks.py", "np.exp(-least)", "np.exp(-0.1 * least)", PEAKS),
+    Mutation("steps coarser than the shells need", "em/poses.py", "math.ceil(RUNGS", "math.floor(RUNGS", STEPS),
+    Mutation("particles stay where they were first found", "em/frames.py", "if finer > state.frame_step", "if finer > 0", TURNED_AGAIN),
     Mutation("what a GPU has no room for is left out", "em/turning.py", "range(first, len(frames))", "range(first, first)", TURNING),
 )

@@ -10,10 +10,12 @@ from helpers import strict_cupy
 from napari_subtomo.em import global_search
 from napari_subtomo.em.engine import _e_step, initial_state, iterate, one_iteration
 from napari_subtomo.em.expectation import search
+from napari_subtomo.em.frames import next_frames
 from napari_subtomo.em.global_search import distinct, screen, search_everywhere
-from napari_subtomo.em.poses import coarse_limits, found_grid, global_grid, orientations_of
+from napari_subtomo.em.poses import coarse_limits, found_grid, global_grid, orientations_of, steps_for
 from napari_subtomo.em.prepare import prepare
 from napari_subtomo.em.sampling import coarse_pass, iteration_poses
+from napari_subtomo.em.solvent import particle_radius
 from napari_subtomo.em.state import State, read_state, write_state
 from napari_subtomo.geometry.orientations import angular_distance, random_matrices, rotation_vectors_to_matrices
 from napari_subtomo.geometry.symmetry import symmetry_matrices
@@ -82,6 +84,22 @@ def test_the_local_search_is_about_what_was_found(finished):
     assert 0 < classes.sampling.local_range <= 4 * 15.0 and classes.sampling.n_rotations < 400
     found = angular_distance(states[3].orientations, states[2].orientations)
     assert found.max() <= classes.sampling.local_range + 15.0
+
+
+def test_particles_are_turned_again_when_the_shell_needs_a_finer_step_and_only_then(finished):
+    setup, states, _ = finished
+    before, last = states[3], states[4]
+    asked = setup.options.angular_step
+    found = {}
+    for shell in range(3, 11):
+        after = next_frames(setup, before, replace(last, last_shell=shell), asked)
+        needed, _ = steps_for(shell, setup.lattice.n, particle_radius(setup, last), asked, setup.options.offset_step)
+        again = needed < before.frame_step
+        assert after.frame_step == pytest.approx(min(needed, before.frame_step))
+        np.testing.assert_array_equal(after.frames, last.orientations if again else before.frames)
+        np.testing.assert_array_equal(after.centres, last.offsets if again else before.centres)
+        found[shell] = again
+    assert not found[3] and found[10]
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])

@@ -93,6 +93,6 @@ def next_frames(setup: Setup, state: State, new: State, step: float) -> State:
     if o.fixed_sampling:
         return kept
     finer, _ = steps_for(new.last_shell, setup.lattice.n, particle_radius(setup, new), o.angular_step, o.offset_step)
-    if finer > 0.75 * state.frame_step:
+    if finer > state.frame_step * (1 - 1e-6):
         return kept
     return replace(new, frames=new.orientations, centres=new.offsets, frame_step=needed_step(state.frame_step, finer))

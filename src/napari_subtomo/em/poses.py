@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,14 +14,16 @@ from napari_subtomo.geometry.orientations import rotation_vectors_to_matrices
 
 FloatArray = npt.NDArray[np.float64]
 
-# Steps at which sampling costs about 10 % of a shell's amplitude (exp of half the phase variance): a body-centred lattice of rotations
-# of step s spreads a point at the edge of a ball by 0.177·s·R per direction, a cubic lattice of shifts by 0.289·s.
+# Steps at which sampling costs about 10 % (rotations) and 4 % (shifts) of a shell's amplitude (exp of half the phase variance): a
+# body-centred lattice of rotations of step s spreads the points of a ball of radius R by 0.177·s·R per direction (root mean square), a
+# cubic lattice of shifts by 0.289·s. Shifts may be finer since they cost less: many are made of few functions (`em/basis.py`).
 ANGLE_RULE = 0.4
-SHIFT_RULE = 0.3
+SHIFT_RULE = 0.16
 # The same for the coarse pass over all orientations, which only ranks them (RELION's rule for its own coarse pass).
 COARSE_ANGLE_RULE = 1.2
 COARSE_SHIFT_RULE = 0.4
 LEAST_SHELLS = 3
+RUNGS = 3  # to half a step
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,13 @@ class PoseGrid:
 
 
 def needed_step(asked: float, allowed: float) -> float:
-    """`asked`, halved until it is at most `allowed`."""
-    while asked > allowed * (1 + 1e-9):
-        asked /= 2
-    return asked
+    """`asked`, made smaller by rungs of 2^(1/3), each of which doubles the poses of a grid in three dimensions, to at most `allowed`.
+
+    Halving would do with fewer different grids, but have up to eight times as many poses as a resolution needs; without rungs every
+    small change of a particle's radius would be a finer step, and no run would come to rest.
+    """
+    rungs = math.ceil(RUNGS * math.log2(asked / allowed) - 1e-6)
+    return asked * 2 ** (-rungs / RUNGS) if rungs > 0 else asked
 
 
 def steps_for(shell: int, n: int, radius_px: float, angular_step: float, shift_step: float) -> tuple[float, float]:

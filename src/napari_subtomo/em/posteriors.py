@@ -1,4 +1,4 @@
-"""From scores to posteriors: sums over poses, the poses that are remembered, the best one and the mean about it."""
+"""From scores to posteriors: sums over poses, the poses that are remembered, the best one and the peak near it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.poses import PoseGrid
+from napari_subtomo.em.peaks import Grid, peaks
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import namespace, to_host
@@ -205,11 +205,10 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
     if step.cross_correlation:
         results.posterior[:] = np.eye(classes + 1)[results.best_class]
         results.log_evidence[:] = results.log_likelihood[:] = poses.score[first]
-    means, kept = np.zeros((count, 3, 3)), np.zeros(len(poses.score), bool)
-    posterior = np.zeros(len(poses.score), np.float32)
+    kept, posterior, grid = np.zeros(len(poses.score), bool), np.zeros(len(poses.score), np.float32), Grid(step.poses)
 
     def weigh(some: slice) -> None:
-        """Posteriors of the poses of some particles, and the means about the best of each."""
+        """Posteriors of the poses of some particles, and the peak near the best of each."""
         rows, begin = poses.rows(some), start[some] - start[some.start]
         of = poses.particles(some) - some.start
         values, klass = poses.score[rows].astype(np.float64), poses.klass[rows]
@@ -223,16 +222,14 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
             before -= before[begin][of]
             held = before < KEPT * share[some][of]
             held[begin] = True
-        near = np.flatnonzero(held & (klass == klass[begin][of]))
-        weight = np.exp(values[near] - values[begin][of[near]])
-        shift, rotation = poses.shift[rows][near], poses.rotation[rows][near]
-        means[some], results.offset[some] = local_means(step.poses, rotation, shift, weight, np.searchsorted(near, begin))
+        same = np.flatnonzero(klass == klass[begin][of])
+        shift, rotation = poses.shift[rows][same], poses.rotation[rows][same]
+        results.turn[some], results.offset[some] = peaks(grid, rotation, shift, values[same], np.searchsorted(same, begin), SPAN)
         results.pmax[some], results.significant[some] = gamma[begin], np.add.reduceat(held, begin, dtype=np.int64)
         kept[rows], posterior[rows] = held, gamma
 
     for _ in ordered_map(weigh, _pieces(start), threads):
         pass
-    results.turn[:] = nearest_rotations(means)
     return poses.kept(kept, posterior), results
 
 
@@ -294,44 +291,3 @@ def _pieces(start: IntArray) -> Iterator[slice]:
         end = max(begin + 1, int(np.searchsorted(start, start[begin] + PIECE, side="right")) - 1)
         yield slice(begin, min(end, count))
         begin = min(end, count)
-
-
-def local_means(
-    poses: PoseGrid, rotation: npt.NDArray[Any], shift: npt.NDArray[Any], weight: FloatArray, begin: IntArray
-) -> tuple[FloatArray, FloatArray]:
-    """Posterior means of rotation matrix and shift over the grid's neighbours of the best pose of each particle, its first.
-
-    The best grid point alone is off by up to half a step; neighbours farther than one and a half steps are other optima.
-
-    Parameters
-    ----------
-    poses : PoseGrid
-    rotation, shift, weight : ndarray, shape (e,)
-        Poses of m particles, those of a particle beside each other.
-    begin : ndarray, shape (m,)
-        Where those of each begin.
-
-    Returns
-    -------
-    rotation : ndarray, shape (m, 3, 3)
-        No rotation yet: see `nearest_rotations`.
-    shift : ndarray, shape (m, 3)
-        Pixels.
-    """
-    flat, of = poses.rotations.reshape(-1, 9), np.repeat(np.arange(len(begin)), np.diff(np.append(begin, len(weight))))
-    turned = (np.einsum("ei,ei->e", flat[rotation], flat[rotation[begin]][of]) - 1) / 2 >= np.cos(
-        np.radians(1.5 * poses.angular_step) + 1e-6
-    )
-    moved = ((poses.shifts[shift] - poses.shifts[shift[begin]][of]) ** 2).sum(1) <= (1.5 * poses.shift_step + 1e-6) ** 2
-    share = np.where(turned & moved, weight, 0)
-    share /= np.add.reduceat(share, begin)[of]
-    mean = np.add.reduceat(share[:, None] * flat[rotation], begin)
-    return mean.reshape(-1, 3, 3), np.add.reduceat(share[:, None] * poses.shifts[shift], begin)
-
-
-def nearest_rotations(matrices: FloatArray) -> FloatArray:
-    """Rotations nearest to matrices (Frobenius norm; Schönemann 1966), shape (n, 3, 3)."""
-    u, _, vt = np.linalg.svd(matrices)
-    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
-    rotations: FloatArray = u @ vt
-    return rotations

@@ -43,7 +43,7 @@ def iteration_poses(setup: Setup, state: State, iteration: int, reporter: Report
         angle, shift = steps_for(state.last_shell, setup.lattice.n, particle_radius(setup, state), o.angular_step, o.offset_step)
         if (angle, shift) not in ((o.angular_step, o.offset_step), tuple(state.steps)):
             reporter.message(
-                f"Shell {state.last_shell} needs finer sampling than asked for: {angle:g} degrees and {shift:g} px "
+                f"Shell {state.last_shell} needs finer sampling than asked for: {angle:.3g} degrees and {shift:.3g} px "
                 f"instead of {o.angular_step:g} degrees and {o.offset_step:g} px (--fixed-sampling keeps the latter)."
             )
     rng = np.random.default_rng([o.seed, 1, iteration])

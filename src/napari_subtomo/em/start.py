@@ -23,6 +23,7 @@ HOT, HOT_ROUNDS = 2.0, 20  # a start begins at so many times the temperature, fo
 ROUNDS = 60  # most rounds at the temperature of the data
 MOST_RHO = 1e6  # what draws classes together, in units of the data's weight: more changes nothing but overflows where hardly any data are
 LEAST_WEIGHT = 1e-3  # of a voxel in units of its shell's mean, where a spectrum is made
+ROUNDING = 1e-6  # of what a class holds: less is not left of it without a particle, but rounding
 
 
 def shell_mean(values: Any, lattice: Lattice) -> Any:
@@ -236,7 +237,7 @@ def leave_one_out(
                     without -= shared_part
                 # ρ is what the sums hold without any particle; rounding may leave less of a class of one
                 xp.multiply(own, w, out=inverse)
-                xp.maximum(xp.subtract(denominator, inverse, out=inverse), least, out=inverse)
+                xp.maximum(xp.subtract(denominator, inverse, out=inverse), xp.maximum(least, ROUNDING * denominator), out=inverse)
                 xp.divide(1, inverse, out=inverse)
                 xp.multiply(x, without_x, out=values)
                 values += xp.multiply(y, without_y, out=power)

@@ -105,7 +105,7 @@ class EMOptions(SubtomogramInputOptions):
     )
     angular_step: float = option(
         7.5,
-        "Coarsest angular step; halved where the resolution of an iteration needs it.",
+        "Coarsest angular step; made finer where the resolution of an iteration needs it.",
         title="Angular sampling interval",
         unit="deg",
         group="Sampling",
@@ -131,7 +131,14 @@ class EMOptions(SubtomogramInputOptions):
     offset_range: float = option(
         5.0, "Search radius about the input position.", title="Offset search range", unit="px", group="Sampling", ge=0
     )
-    offset_step: float = option(1.0, "Step of the offset search.", title="Offset search step", unit="px", group="Sampling", gt=0)
+    offset_step: float = option(
+        1.0,
+        "Coarsest step of the offset search; made finer where the resolution of an iteration needs it.",
+        title="Offset search step",
+        unit="px",
+        group="Sampling",
+        gt=0,
+    )
     relax_symmetry: str = option(
         "",
         "Point group whose symmetry mates of the input orientations are searched too, for particles that break it, e.g. C6; "
