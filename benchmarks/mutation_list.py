@@ -321,7 +321,7 @@ MUTATIONS = (
         TURNING,
     ),
     Mutation("peaks: turns the other way about", "em/peaks.py", "matrices[some].transpose(0, 2, 1)", "matrices[some]", PEAKS),
-    Mutation("peaks: the other way", "em/peaks.py", "np.linalg.solve(-curvature", "np.linalg.solve(curvature", PEAKS),
+    Mutation("peaks: the other way", "em/peaks.py", "slope = c[:, 1:4] +", "slope = -c[:, 1:4] +", PEAKS),
     Mutation("peaks: what is not known is likely", "em/peaks.py", "np.exp(-least)", "np.exp(-0.1 * least)", PEAKS),
     Mutation("steps coarser than the shells need", "em/poses.py", "math.ceil(RUNGS", "math.floor(RUNGS", STEPS),
     Mutation("particles stay where they were first found", "em/frames.py", "if finer > state.frame_step", "if finer > 0", TURNED_AGAIN),

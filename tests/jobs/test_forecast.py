@@ -12,8 +12,8 @@ import pytest
 from napari_subtomo.em.frames import LOCAL_SHIFTS, LOCAL_STEPS
 from napari_subtomo.em.global_search import REACH
 from napari_subtomo.em.lattice import Lattice
-from napari_subtomo.em.plan import grid_nodes, half_sphere, iterations, poses
-from napari_subtomo.em.poses import coarse_limits, found_grid, global_grid, pose_grid
+from napari_subtomo.em.plan import expected_radius, grid_nodes, half_sphere, iterations, poses
+from napari_subtomo.em.poses import coarse_limits, found_grid, global_grid, pose_grid, steps_for
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.forecast import duration, forecast, size
@@ -155,7 +155,11 @@ def test_sizes_of_iterations_are_those_of_the_engine() -> None:
     assert rotations == pytest.approx(len(grid.rotations), rel=0.1)
     assert poses(classify(align=False), 10, 48, 10.0) == (1, 1)
     # a particle reaches less far than its mask: once that is known, shell 12 of 72 needs no finer angles than 7.5 degrees
-    assert poses(classify(), 12, 72, 10.0, masked=False)[0] > 5 * poses(classify(), 12, 72, 10.0)[0]
+    steps = {masked: steps_for(12, 72, expected_radius(classify(), 10.0, masked), 7.5, 1.0) for masked in (False, True)}
+    assert steps[False][0] < steps[True][0] == 7.5 and steps[False][1] == steps[True][1] < 1.0
+    for masked, (angle, shift) in steps.items():
+        grid, found = pose_grid(angle, 15.0, shift, 3.0, rng), poses(classify(), 12, 72, 10.0, masked=masked)
+        assert found[0] == pytest.approx(len(grid.rotations), rel=0.1) and found[1] == len(grid.shifts)
     assert poses(classify(relax_symmetry="C6"), 10, 48, 10.0)[0] == 6 * poses(classify(), 10, 48, 10.0)[0]
     for align, grid in ((True, PaddedGrid(48)), (False, PaddedGrid(48, 1, exact=True))):
         for shell in (11, 15, 22):
@@ -186,9 +190,11 @@ def test_a_search_of_all_orientations_has_a_coarse_pass_and_then_goes_on_about_w
     coarse = steps[0].coarse
     assert coarse is not None and coarse.shifts == len(grid.shifts) and coarse.voxels == half_sphere(shell + 0.5)
     assert coarse.rotations == pytest.approx(len(grid.rotations), rel=0.02)
-    around = found_grid(3.75, REACH * 15.0, 1.0, shift, rng)
+    angle, fine = steps_for(8, 48, 19.0, 7.5, 1.0)
+    around = found_grid(angle, REACH * 15.0, fine, shift, rng)
     assert steps[0].shifts == len(around.shifts) and steps[0].rotations == pytest.approx(len(around.rotations), rel=0.1)
-    local = found_grid(3.75, LOCAL_STEPS * 3.75, 1.0, LOCAL_SHIFTS, rng)
+    angle, fine = steps_for(12, 48, 19.0, 7.5, 1.0)
+    local = found_grid(angle, LOCAL_STEPS * angle, fine, LOCAL_SHIFTS * fine, rng)
     assert steps[-1].shifts == len(local.shifts) and steps[-1].rotations == pytest.approx(len(local.rotations), rel=0.1)
     found = forecast("classify", classify(local_range=-1.0, iterations=15), KNOWN, MEASURED)
     assert found is not None and found.seconds < 3600  # exhaustive, it was days
