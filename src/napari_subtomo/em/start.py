@@ -213,9 +213,11 @@ def leave_one_out(
             sums = [((average + each) * den, den) for each, (_, den) in zip(apart, sums, strict=True)]
         in_common = xp.asarray((gamma @ weights.astype(np.float32))[:, None])
         weights = common.weights(apart, precision)
+        # ρ is what the sums hold without any particle; rounding may leave less of a class of one
+        terms = [(num, den, xp.maximum(xp.maximum(common.rho, 1e-20), ROUNDING * den)) for num, den in sums]
 
         def compare(
-            some: slice, sums: Any = sums, common: Any = common, in_common: Any = in_common, shares: Any = shares, log: Any = log
+            some: slice, terms: Any = terms, common: Any = common, in_common: Any = in_common, shares: Any = shares, log: Any = log
         ) -> None:
             # contiguous copies, and few arrays that are written again and again: they stay in the cache
             x, y, w, whiten = g[some].real.copy(), g[some].imag.copy(), h[some], whitening[some]
@@ -223,9 +225,8 @@ def leave_one_out(
             # the share in ρĀ: a small class is made of ρĀ more than a large one, and would be favoured
             shared = common.share * in_common[some]
             shared_x, shared_y = shared * (own_x - w * common.mean.real), shared * (own_y - w * common.mean.imag)
-            least = xp.maximum(common.rho, 1e-20)
             without_x, without_y, inverse, values, power = (xp.empty_like(w) for _ in range(5))
-            for c, (numerator, denominator) in enumerate(sums):
+            for c, (numerator, denominator, least) in enumerate(terms):
                 own = shares[some, c, None]
                 # with N, D the sums without the particle: Σ 2 Re[G N*]/D − H |N|²/D²
                 for part, mine, shared_part, without in (
@@ -235,9 +236,8 @@ def leave_one_out(
                     xp.multiply(own, mine, out=without)
                     xp.subtract(part, without, out=without)
                     without -= shared_part
-                # ρ is what the sums hold without any particle; rounding may leave less of a class of one
                 xp.multiply(own, w, out=inverse)
-                xp.maximum(xp.subtract(denominator, inverse, out=inverse), xp.maximum(least, ROUNDING * denominator), out=inverse)
+                xp.maximum(xp.subtract(denominator, inverse, out=inverse), least, out=inverse)
                 xp.divide(1, inverse, out=inverse)
                 xp.multiply(x, without_x, out=values)
                 values += xp.multiply(y, without_y, out=power)
