@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_subtomo.em.peaks import Grid, peaks
+from napari_subtomo.em.peaks import Neighbourhoods, peaks
 from napari_subtomo.em.poses import PoseGrid, pose_grid
 
 SPAN = 16.0
@@ -44,7 +44,7 @@ def found(
             column.append(values)
     rotation, shift, score = (np.concatenate(column) for column in columns)
     begin = np.cumsum([0, *map(len, columns[0])])[:-1]
-    orientation, offset = peaks(Grid(poses), rotation.astype(np.int32), shift.astype(np.int32), score, begin, SPAN)
+    orientation, offset = peaks(Neighbourhoods(poses), rotation.astype(np.int32), shift.astype(np.int32), score, begin, SPAN)
 
     def errors(matrices: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.degrees((turns.inv() * Rotation.from_matrix(matrices)).magnitude()), np.linalg.norm(shifts - moves, axis=1)
@@ -71,7 +71,8 @@ def test_a_peak_inside_the_grid_is_found_between_its_poses(width: float) -> None
 
 def test_where_neighbours_are_too_unlikely_to_be_known_the_peak_is_still_nearer_than_the_best_pose() -> None:
     poses = pose_grid(5.0, 20.0, 1.0, 4.0, np.random.default_rng(0))
-    for best, peak in zip(*(lambda e: (e.best, e.peak))(found(poses, 1.0, 0.2, 12.0, 2.0)), strict=True):
+    errors = found(poses, 1.0, 0.2, 12.0, 2.0)
+    for best, peak in zip(errors.best, errors.peak, strict=True):
         assert np.median(peak) < 0.5 * np.median(best) and peak.mean() < best.mean()
 
 
@@ -79,8 +80,8 @@ def test_neighbours_on_some_sides_will_do() -> None:
     """A shift in the middle and six about it: what they don't tell of a curvature is that of the directions that they tell."""
     poses = pose_grid(5.0, 20.0, 1.0, 1.0, np.random.default_rng(0))
     assert len(poses.shifts) == 7
-    best, peak = (errors[1] for errors in (lambda e: (e.best, e.peak))(found(poses, 5.0, 1.0, 12.0, 0.3, skew=False)))
-    assert np.median(peak) < 0.3 * np.median(best)
+    errors = found(poses, 5.0, 1.0, 12.0, 0.3, skew=False)
+    assert np.median(errors.peak[1]) < 0.3 * np.median(errors.best[1])
 
 
 def test_nothing_is_guessed_beyond_the_edge_of_the_grid() -> None:
@@ -92,12 +93,14 @@ def test_nothing_is_guessed_beyond_the_edge_of_the_grid() -> None:
         order = np.argsort(-score)
         order = order[score[order] > score.max() - SPAN]
         none = np.zeros(len(order), np.int32)
-        _, offset = peaks(Grid(poses), none, order.astype(np.int32), score[order], np.array([0]), SPAN)
+        _, offset = peaks(Neighbourhoods(poses), none, order.astype(np.int32), score[order], np.array([0]), SPAN)
         assert shifts[order[0]] @ direction > 2.5 and offset[0] @ direction <= shifts[order[0]] @ direction + 1e-3
         score = -0.5 * (np.linalg.norm(turns - 28.0 * direction, axis=1) / 5.0) ** 2
         order = np.argsort(-score)
         order = order[score[order] > score.max() - SPAN]
-        orientation, _ = peaks(Grid(poses), order.astype(np.int32), none[:1].repeat(len(order)), score[order], np.array([0]), SPAN)
+        orientation, _ = peaks(
+            Neighbourhoods(poses), order.astype(np.int32), none[:1].repeat(len(order)), score[order], np.array([0]), SPAN
+        )
         farthest = np.linalg.norm(turns, axis=1).max()
         assert Rotation.from_matrix(orientation[0]).magnitude() <= np.radians(farthest + 0.5)
 
@@ -111,7 +114,7 @@ def test_rotations_that_are_no_lattice_will_do() -> None:
 
 def test_a_single_pose_stays_what_it_is() -> None:
     one = np.zeros(3, np.int32)
-    orientation, offset = peaks(Grid(PoseGrid.single()), one, one, np.zeros(3), np.arange(3), SPAN)
+    orientation, offset = peaks(Neighbourhoods(PoseGrid.single()), one, one, np.zeros(3), np.arange(3), SPAN)
     np.testing.assert_array_equal(orientation, np.broadcast_to(np.eye(3), (3, 3, 3)))
     np.testing.assert_array_equal(offset, 0)
 
@@ -119,7 +122,7 @@ def test_a_single_pose_stays_what_it_is() -> None:
 def test_a_pose_of_which_no_neighbour_is_known_stays_where_it_is() -> None:
     poses = pose_grid(7.5, 15.0, 1.0, 2.0, np.random.default_rng(2))
     rotation, shift = np.arange(1, 16, dtype=np.int32), np.arange(15, dtype=np.int32)
-    orientation, offset = peaks(Grid(poses), rotation, shift, np.zeros(15), np.arange(15), SPAN)
+    orientation, offset = peaks(Neighbourhoods(poses), rotation, shift, np.zeros(15), np.arange(15), SPAN)
     np.testing.assert_allclose(orientation, poses.rotations[rotation], atol=1e-6)
     np.testing.assert_allclose(offset, poses.shifts[shift], atol=1e-6)
 
@@ -132,8 +135,8 @@ def test_a_particle_does_not_depend_on_those_beside_it() -> None:
         pairs = rng.choice(len(poses.rotations) * len(poses.shifts), 300, replace=False)
         parts.append((pairs // len(poses.shifts), pairs % len(poses.shifts), -np.sort(rng.exponential(3.0, 300))))
     rotation, shift, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-    together = peaks(Grid(poses), rotation, shift, score, np.arange(5) * 300, SPAN)
+    together = peaks(Neighbourhoods(poses), rotation, shift, score, np.arange(5) * 300, SPAN)
     for i, part in enumerate(parts):
-        alone = peaks(Grid(poses), *part, np.array([0]), SPAN)
+        alone = peaks(Neighbourhoods(poses), *part, np.array([0]), SPAN)
         for all_of_them, one in zip(together, alone, strict=True):
             np.testing.assert_allclose(all_of_them[i], one[0], atol=1e-9)

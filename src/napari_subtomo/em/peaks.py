@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from napari_subtomo.em.poses import PoseGrid
+from napari_subtomo.geometry.orientations import rotation_vectors_to_matrices
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -45,10 +46,10 @@ class Neighbours:
     points : ndarray, shape (b, k)
         Indices into the grid; -1 where a point has fewer than k.
     moves : ndarray, shape (b, k, 3)
-        From each point to its neighbours, in steps.
+        From each point to its neighbours, (x, y, z), in steps.
     fit : ndarray, shape (b, 10, k)
         Value, slope (3) and curvature (6, of `_SQUARES`) at the point of a quadratic function, by its values at the neighbours.
-    inward : ndarray, shape (b, 3)
+    inward : ndarray, shape (b, 3), (x, y, z)
         Direction away from the edge of the grid, of length one; zero inside.
     size : int
         Points of the grid.
@@ -76,8 +77,8 @@ class Neighbours:
         return places
 
 
-class Grid:
-    """Neighbours within a grid of poses, rotations and shifts each on their own.
+class Neighbourhoods:
+    """Who is near whom in a grid of poses, rotations and shifts each on their own.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def _neighbours(points: IntArray, moves: FloatArray, step: float, size: int) -> 
 
 
 def peaks(
-    grid: Grid, rotation: npt.NDArray[np.int32], shift: npt.NDArray[np.int32], score: FloatArray, begin: IntArray, least: float
+    near_by: Neighbourhoods, rotation: npt.NDArray[np.int32], shift: npt.NDArray[np.int32], score: FloatArray, begin: IntArray, least: float
 ) -> tuple[FloatArray, FloatArray]:
     """Rotations and shifts at which posteriors have their peak, between the poses of a grid.
 
@@ -147,7 +148,8 @@ def peaks(
 
     Parameters
     ----------
-    grid : Grid
+    near_by : Neighbourhoods
+        Of the grid.
     rotation, shift : ndarray, shape (e,)
         Poses of m particles, those of a particle beside each other, its best first.
     score : ndarray, shape (e,)
@@ -160,13 +162,14 @@ def peaks(
     Returns
     -------
     rotation : ndarray, shape (m, 3, 3)
+        dR of `PoseGrid`.
     shift : ndarray, shape (m, 3)
-        Pixels.
+        (x, y, z), pixels, in the particle's frame.
     """
     of = np.repeat(np.arange(len(begin)), np.diff(np.append(begin, len(score))))
     best_rotations, which_rotation = np.unique(rotation[begin], return_inverse=True)
     best_shifts, which_shift = np.unique(shift[begin], return_inverse=True)
-    rotations, shifts = grid.rotations(best_rotations.astype(np.int64)), grid.shifts(best_shifts.astype(np.int64))
+    rotations, shifts = near_by.rotations(best_rotations.astype(np.int64)), near_by.shifts(best_shifts.astype(np.int64))
     moved = shifts.places(which_shift[of], shift)
     near = np.flatnonzero(moved >= 0)
     turned = rotations.places(which_rotation[of[near]], rotation[near])
@@ -179,9 +182,10 @@ def peaks(
         sums: FloatArray = np.bincount(of[near] * k + places, weights=held, minlength=len(row) * k).astype(np.float64)
         return _peak(neighbours, row, sums.reshape(-1, k), least)
 
-    turns = Rotation.from_rotvec(peak(rotations, which_rotation, turned) * np.radians(grid.poses.angular_step)).as_matrix()
-    moves = peak(shifts, which_shift, moved[near]) * grid.poses.shift_step
-    return grid.poses.rotations[rotation[begin]] @ turns, grid.poses.shifts[shift[begin]] + moves
+    poses = near_by.poses
+    turns = rotation_vectors_to_matrices(peak(rotations, which_rotation, turned) * poses.angular_step)
+    moves = peak(shifts, which_shift, moved[near]) * poses.shift_step
+    return poses.rotations[rotation[begin]] @ turns, poses.shifts[shift[begin]] + moves
 
 
 def _peak(neighbours: Neighbours, row: IntArray, sums: FloatArray, least: float) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.peaks import Grid, peaks
+from napari_subtomo.em.peaks import Neighbourhoods, peaks
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import namespace, to_host
@@ -205,7 +205,8 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
     if step.cross_correlation:
         results.posterior[:] = np.eye(classes + 1)[results.best_class]
         results.log_evidence[:] = results.log_likelihood[:] = poses.score[first]
-    kept, posterior, grid = np.zeros(len(poses.score), bool), np.zeros(len(poses.score), np.float32), Grid(step.poses)
+    kept, posterior = np.zeros(len(poses.score), bool), np.zeros(len(poses.score), np.float32)
+    near_by = Neighbourhoods(step.poses)
 
     def weigh(some: slice) -> None:
         """Posteriors of the poses of some particles, and the peak near the best of each."""
@@ -224,7 +225,7 @@ def finish(step: EStep, found: list[Block], running: FloatArray, threads: int = 
             held[begin] = True
         same = np.flatnonzero(klass == klass[begin][of])
         shift, rotation = poses.shift[rows][same], poses.rotation[rows][same]
-        results.turn[some], results.offset[some] = peaks(grid, rotation, shift, values[same], np.searchsorted(same, begin), SPAN)
+        results.turn[some], results.offset[some] = peaks(near_by, rotation, shift, values[same], np.searchsorted(same, begin), SPAN)
         results.pmax[some], results.significant[some] = gamma[begin], np.add.reduceat(held, begin, dtype=np.int64)
         kept[rows], posterior[rows] = held, gamma
 
