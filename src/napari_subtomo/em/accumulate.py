@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ SUMS_BYTES = 512 * 2**20  # data and weights summed by fold, class and rotation 
 SCATTER_BYTES = 48 * 2**20  # what inserting a chunk of points takes beside the sums, at least
 SCATTER_SHARE = 4  # or as often the bytes of the sums that a chunk gives: smaller ones would take longer to add than to make
 POINT_BYTES, VALUE_BYTES = 130, 28  # of a point that is inserted, and of each of its columns
+ARRANGED, DEVICE_ARRANGED = 1, 16  # rotations whose sums are brought into the order of insertion at once: in the cache, or in few calls
 SCATTER_PARTS = 4  # chunks at least, whatever the number of threads that take them
 
 
@@ -74,7 +78,7 @@ def _map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, ma
         release_memory(step.device)
         _insert(step, parts, used, sums, voxels, mates, threads, reporter)
         del parts
-    return _finished(step, sums, mates)
+    return _finished(step, sums, mates, threads)
 
 
 def _portions(rows: IntArray, most: int) -> list[IntArray]:
@@ -100,22 +104,32 @@ def _insert(
     (numerator, denominator), n_rotations = sums, len(step.poses.rotations)
     xp, columns, classes = namespace(numerator), numerator.shape[1], step.model.maps.shape[1]
     size = max(1, min(scatter_points(step.grid.nodes, columns) // voxels, -(-len(used) // SCATTER_PARTS)))
-    chunks = [used[a : a + size] for a in range(0, len(used), size)]
+    number = -(-len(used) // size)
+    # as many for each of two or four threads
+    chunks = np.array_split(used, min(len(used), -(-number // SCATTER_PARTS) * SCATTER_PARTS))
     k = xp.asarray(step.lattice.k[:voxels])
-    inserted = _inserted(step, mates)
+    inserted, at_once = _inserted(step, mates), ARRANGED if xp is np else DEVICE_ARRANGED
     reporter.stage("Back-rotation", len(chunks) * len(inserted), "chunks")
 
-    def one_chunk(chunk: IntArray) -> tuple[Any, Any]:
-        data = xp.zeros((len(chunk), voxels, columns), xp.complex64)
-        weight = xp.zeros((len(chunk), voxels, columns), xp.float32)
+    def arranged(some: IntArray) -> tuple[Any, Any]:
+        """Sums of data and weights of these rotations, shape (folds·classes, rotations, voxels)."""
+        data = xp.zeros((columns, len(some), voxels), xp.complex64)
+        weight = xp.zeros((columns, len(some), voxels), xp.float32)
         for f, rows in enumerate(parts):
             for c in range(classes):
-                wanted = c * n_rotations + chunk
+                wanted = c * n_rotations + some
                 at = np.minimum(np.searchsorted(rows.keys, wanted), max(len(rows.keys) - 1, 0))
                 present = np.flatnonzero(rows.keys[at] == wanted) if len(rows.keys) else np.zeros(0, np.int64)
                 there, source = xp.asarray(present), xp.asarray(at[present])
-                data[there, :, f * classes + c] = rows.data[source]
-                weight[there, :, f * classes + c] = rows.weight[source]
+                data[f * classes + c, there], weight[f * classes + c, there] = rows.data[source], rows.weight[source]
+        return data, weight
+
+    def one_chunk(chunk: IntArray) -> tuple[Any, Any]:
+        data = xp.empty((len(chunk), voxels, columns), xp.complex64)
+        weight = xp.empty((len(chunk), voxels, columns), xp.float32)
+        for first in range(0, len(chunk), at_once):
+            some = slice(first, first + at_once)
+            data[some], weight[some] = (values.transpose(1, 2, 0) for values in arranged(chunk[some]))
         a, b = None, None
         for mate in inserted:
             turn = xp.asarray((step.poses.rotations[chunk] @ mate).astype(np.float32))
@@ -135,12 +149,21 @@ def _inserted(step: EStep, mates: FloatArray) -> FloatArray:
     return mates[:1] if step.grid.exact else mates
 
 
-def _finished(step: EStep, sums: tuple[Any, Any], mates: FloatArray) -> Sums:
+def _finished(step: EStep, sums: tuple[Any, Any], mates: FloatArray, threads: int) -> Sums:
     """Sums by fold and class on the host, Friedel mates and all symmetry mates counted."""
     shape = (*step.model.maps.shape[:2], *step.grid.shape)
     more = mates[len(_inserted(step, mates)) :]
-    num, den = (np.stack([whole(step.grid, column, more) for column in to_host(both).T]).reshape(shape) for both in sums)
-    return Sums(num, den)
+
+    def finished(columns: Any) -> Any:
+        out = np.empty((columns.shape[1], *step.grid.shape), columns.dtype)
+
+        def put(column: int) -> None:
+            out[column] = whole(step.grid, columns[:, column], more)
+
+        deque(ordered_map(put, range(len(out)), threads), maxlen=0)
+        return out.reshape(shape)
+
+    return Sums(*(finished(to_host(both)) for both in sums))
 
 
 def scatter_points(nodes: int, columns: int) -> int:
@@ -235,30 +258,33 @@ def _shell_sums(step: EStep, prepared: Prepared, results: ParticleResults, threa
             sums[:, : last + 1] = np.diff(to_host(total[:, xp.asarray(np.append(starts, voxels))]), axis=1)
         return sums
 
-    def one_fold(f: int) -> ShellSums:
-        total, offsets, there = ShellSums.zero(n_noise, n_groups, n_shells), 0.0, 0.0
+    def of_block(unit: tuple[Any, IntArray]) -> ShellSums:
+        (columns, ids), total = unit, ShellSums.zero(n_noise, n_groups, n_shells)
+        reference = predicted(ids, columns)
+        scale = step.model.scales[step.particles.group[ids]]
+        reference *= xp.asarray(np.where(empty[ids], 0, scale).astype(np.float32))[:, None]
+        data = xp.asarray(prepared.GE[ids, :voxels]) * phases(step.poses.shifts[results.shift[ids]], k, step.lattice.n)
+        weight = xp.asarray(prepared.H[ids, :voxels])
+        weighted, scale = weight * reference, np.maximum(scale, 1e-6)[:, None]
+        cross = per_shell(data.real * reference.real + data.imag * reference.imag) / scale
+        energy = per_shell(weighted.real * reference.real + weighted.imag * reference.imag) / scale**2
+        data -= weighted
+        np.add.at(total.residual, step.particles.noise[ids], per_shell(data.real**2 + data.imag**2))
+        np.add.at(total.weight, step.particles.noise[ids], per_shell(weight))
+        np.add.at(total.cross, step.particles.group[ids], cross)
+        np.add.at(total.power, step.particles.group[ids], energy)
+        offsets, there = _offset_power(step, ids, results, empty)
+        return replace(total, offsets=offsets, offset_weight=there)
+
+    def of_fold(f: int) -> Iterator[tuple[Any, IntArray]]:
         own = volumes[:, f * classes : (f + 1) * classes]
         columns = np.ascontiguousarray(own.T) if xp is np else xp.ascontiguousarray(own)
         for ids in blocks(step, np.flatnonzero(step.particles.fold == f), 1):
-            reference = predicted(ids, columns)
-            scale = step.model.scales[step.particles.group[ids]]
-            reference *= xp.asarray(np.where(empty[ids], 0, scale).astype(np.float32))[:, None]
-            data = xp.asarray(prepared.GE[ids, :voxels]) * phases(step.poses.shifts[results.shift[ids]], k, step.lattice.n)
-            weight = xp.asarray(prepared.H[ids, :voxels])
-            weighted, scale = weight * reference, np.maximum(scale, 1e-6)[:, None]
-            cross = per_shell(data.real * reference.real + data.imag * reference.imag) / scale
-            energy = per_shell(weighted.real * reference.real + weighted.imag * reference.imag) / scale**2
-            data -= weighted
-            np.add.at(total.residual, step.particles.noise[ids], per_shell(data.real**2 + data.imag**2))
-            np.add.at(total.weight, step.particles.noise[ids], per_shell(weight))
-            np.add.at(total.cross, step.particles.group[ids], cross)
-            np.add.at(total.power, step.particles.group[ids], energy)
-            more, number = _offset_power(step, ids, results, empty)
-            offsets, there = offsets + more, there + number
-        return replace(total, offsets=offsets, offset_weight=there)
+            yield columns, ids
 
     total = ShellSums.zero(n_noise, n_groups, n_shells)
-    for part in ordered_map(one_fold, range(folds), threads):
+    # folds are few, and threads would wait for the last one
+    for part in ordered_map(of_block, chain.from_iterable(map(of_fold, range(folds))), threads):
         total = total + part
     return total
 

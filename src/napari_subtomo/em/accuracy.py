@@ -76,7 +76,7 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
     found = Accuracy.unknown(classes, step.lattice.last_shell + 1)
     if step.cross_correlation or len(step.poses.rotations) * len(step.poses.shifts) == 1:
         return found
-    best, references = results.posterior.argmax(1), turned_references(step)
+    best, references = results.posterior.argmax(1), turned_references(step, threads)
 
     def of_class(c: int) -> None:
         members = np.flatnonzero(best == c)
@@ -124,18 +124,24 @@ def crossing(ladder: FloatArray, loss: FloatArray) -> FloatArray:
     return crossed
 
 
-def turned_references(step: EStep) -> npt.NDArray[np.complex64]:
+def turned_references(step: EStep, threads: int = 1) -> npt.NDArray[np.complex64]:
     """Means of the classes' references over the folds, as they are and turned about their x, y and z.
+
+    Parameters
+    ----------
+    step : EStep
+    threads : int
+        The result is the same with any number of them.
 
     Returns
     -------
     ndarray, shape (1 + 3·len(ANGLES), V, K)
     """
-    columns = [step.grid.transform(_reference(step, c)).reshape(-1, 1) for c in range(step.model.maps.shape[1])]
+    columns = np.concatenate([step.grid.transform(_reference(step, c)).reshape(-1, 1) for c in range(step.model.maps.shape[1])], axis=1)
     vectors = np.eye(3)[:, None, :] * ANGLES[None, :, None]
     rotations = np.concatenate([np.eye(3)[None], rotation_vectors_to_matrices(vectors.reshape(-1, 3))])
-    values: npt.NDArray[np.complex64] = rotated(step, np.concatenate(columns, axis=1), rotations)
-    return values
+    pieces = np.array_split(rotations, max(1, min(threads, len(rotations))))
+    return np.concatenate(list(ordered_map(lambda some: rotated(step, columns, some), pieces, threads)))
 
 
 def turned_losses(references: npt.NDArray[np.complex64], c: int) -> Values:

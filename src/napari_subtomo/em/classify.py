@@ -25,6 +25,7 @@ from napari_subtomo.io.class_stability import write_stability
 from napari_subtomo.io.optimisation import input_paths, resolve_inputs
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.io.scratch import scratch_folder
+from napari_subtomo.numerics.backend import keep_freed_memory
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -55,6 +56,7 @@ def run(options: ClassifyOptions, folder: JobFolder, reporter: Reporter) -> JobR
     JobError
         The outside program failed, or made no usable map.
     """
+    keep_freed_memory()
     with scratch_folder(options.scratch_dir, folder) as scratch:
         return _run(options, folder, scratch, reporter)
 

@@ -48,7 +48,7 @@ def constrained(setup: Setup, maximiser: Maximiser, maps: Maps, sums: Sums, nois
         maps = composed(maps, common_maps(maximiser, sums, noise), setup.focus)
     if o.nonnegative:
         maps = np.maximum(maps, 0)
-    solvent = solvent_mask(maps, maximiser.mask, shell) if setup.finds_solvent else None
+    solvent = solvent_mask(maps, maximiser.mask, shell, o.threads) if setup.finds_solvent else None
     if solvent is not None:
         if setup.focus is not None:  # classes may differ there, however little they have shown so far
             solvent = np.maximum(solvent, maximiser.mask * setup.focus)

@@ -18,14 +18,14 @@ from napari_subtomo.em.external import External, references_of
 from napari_subtomo.em.frames import Held, in_frames, next_frames, searches_everywhere
 from napari_subtomo.em.global_search import search_everywhere
 from napari_subtomo.em.lattice import Lattice
-from napari_subtomo.em.maximisation import Maximiser, resolved_shell
+from napari_subtomo.em.maximisation import Maximiser, OwnMap, resolved_shell
 from napari_subtomo.em.model import Model, Particles
 from napari_subtomo.em.noise import NoiseGroups, first_noise, next_noise
 from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.priors import AnglePriors, RotationPrior
 from napari_subtomo.em.remembered import Load
-from napari_subtomo.em.report import describe, line_of, of_all
+from napari_subtomo.em.report import describe, line_of, of_all, own_maps
 from napari_subtomo.em.sampling import coarse_pass, iteration_poses
 from napari_subtomo.em.scales import next_scales
 from napari_subtomo.em.seeding import classes_at_poses, clustered_references, copied, random_classes
@@ -243,10 +243,10 @@ def one_iteration(setup: Setup, state: State, reporter: Reporter) -> tuple[State
         done = carried_out(work, setup.devices, setup.held.resident, at_most, reporter)
         results, sums, shells = done.results, done.sums, done.shells
         del done
-    after, maximiser = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc, reporter)
+    after, maps, maximiser = _next_state(setup, state, step, results, sums, shells, maximiser, first_cc, reporter)
     reporter.message(line_of(after, results))
     release_memory("cpu")
-    classes = describe(setup, state, after, step, results, sums, maximiser, time.monotonic() - began)
+    classes = describe(setup, state, after, step, results, maps, maximiser, time.monotonic() - began)
     new = next_frames(whole, before, whole_of(whole, before, after, results, rows), step.poses.angular_step)
     classes = classes if rows is None else of_all(whole, new, classes)
     new = followed(whole, before, new, classes)
@@ -347,8 +347,11 @@ def _next_state(
     maximiser: Maximiser,
     cross_correlation: bool,
     reporter: Reporter,
-) -> tuple[State, Maximiser]:
-    """Noise, temperature, scales, fractions, references and limits for the next iteration; the maximiser knows where the particle is."""
+) -> tuple[State, list[OwnMap], Maximiser]:
+    """Noise, temperature, scales, fractions, references and limits for the next iteration, and the classes' own maps.
+
+    The maximiser that is returned knows where the particle is.
+    """
     o = setup.options
     noise = state.noise
     if not cross_correlation:  # its scale is not that of the data: residuals mean nothing
@@ -364,7 +367,7 @@ def _next_state(
     maps = references_of(setup, maximiser, sums, spectrum, state.iteration + 1, reporter)
     references = constrained(setup, maximiser, maps, sums, spectrum, step.last_shell)
     maximiser = replace(maximiser, solvent=references.solvent)
-    everything = maximiser.own_map(sums.numerator.sum(1), sums.denominator.sum(1), spectrum)
+    maps_of_classes, everything = own_maps(setup, maximiser, sums, spectrum)
     scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
@@ -390,4 +393,4 @@ def _next_state(
         solvent=np.zeros((0, 0, 0), np.float32) if references.solvent is None else references.solvent,
         class_shell=state.class_shell,
     )
-    return after, maximiser
+    return after, maps_of_classes, maximiser

@@ -8,6 +8,7 @@ A particle is compared with the references of its own fold.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -140,13 +141,19 @@ def rotated(step: EStep, volumes: Any, rotations: Any) -> Any:
     return _interpolation(step, rotations, namespace(volumes)).gather(volumes).reshape(len(rotations), step.voxels, -1)
 
 
-def reference_volumes(step: EStep) -> Any:
+def reference_volumes(step: EStep, threads: int = 1) -> Any:
     """Padded transforms of all references as columns, shape (nodes, folds·classes), on the step's device."""
     folds, classes = step.model.maps.shape[:2]
     flat = step.model.maps.reshape(folds * classes, *step.model.maps.shape[2:])
-    columns = [step.grid.transform(to_device(m, step.device)).reshape(-1, 1) for m in flat]
-    xp = namespace(columns[0])
-    return xp.concatenate(columns, axis=1)
+
+    xp = namespace(to_device(flat[:0], step.device))
+    volumes = xp.empty((step.grid.nodes, len(flat)), xp.complex64)
+
+    def put(column: int) -> None:
+        volumes[:, column] = step.grid.transform(to_device(flat[column], step.device)).reshape(-1)
+
+    deque(ordered_map(put, range(len(flat)), threads if step.device == "cpu" else 1), maxlen=0)
+    return volumes
 
 
 def blocks(step: EStep, ids: IntArray, rotations: int, functions: int = 1) -> Iterator[IntArray]:
@@ -222,7 +229,7 @@ def search(step: EStep, prepared: Prepared, threads: int, reporter: Reporter, vo
     results : ParticleResults
     """
     with device_context(step.device):
-        found, running = _search(step, prepared, reference_volumes(step) if volumes is None else volumes, threads, reporter)
+        found, running = _search(step, prepared, reference_volumes(step, threads) if volumes is None else volumes, threads, reporter)
     return finish(step, found, running, threads)
 
 
@@ -275,7 +282,7 @@ def compare(
     shrinking = Shrinking(step.device, "particles", reporter)
     reporter.stage(stage, number * count, "particles" if number == 1 else f"particles in {number} passes")
     lanes = threads if step.device == "cpu" else 1
-    columns = [xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes]) for f in range(folds)]
+    columns = list(ordered_map(lambda f: xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes]), range(folds), lanes))
     used = []
     for some, references in passes(step, prepared, columns, members, shifts, chunk, lanes, reporter):
 
@@ -316,8 +323,8 @@ def passes(
         pieces = np.array_split(step.poses.rotations[some], min(threads, some.stop - some.start))
         turns = list(ordered_map(lambda rotations: _interpolation(step, rotations, xp), pieces, threads))
 
-        def of_fold(f: int, look: bool = True) -> tuple[Basis, Any]:
-            parts = [turned.gather(columns[f]).reshape(-1, step.voxels, classes) for turned in turns]
+        def of_fold(f: int, look: bool = True, lanes: int = 1) -> tuple[Basis, Any]:
+            parts = list(ordered_map(lambda turned: turned.gather(columns[f]).reshape(-1, step.voxels, classes), turns, lanes))
             refs = xp.ascontiguousarray(xp.concatenate(parts).transpose(2, 0, 1)).reshape(-1, step.voxels)
             power = refs.real**2 + refs.imag**2
             if step.cross_correlation or not len(members[f]) or not look:
@@ -326,7 +333,7 @@ def passes(
             return reference_basis(refs, weight, len(members[f]) * len(shifts.functions)), power
 
         first = next((f for f, ids in enumerate(members) if len(ids)), 0)
-        found = {first: of_fold(first)}
+        found = {first: of_fold(first, lanes=threads)}  # the others are on a thread each
         look = found[first][0].mixing is not None  # where fewer functions do not stand for one fold's they do not for another's
         rest = [f for f in range(len(columns)) if f != first]
         found |= zip(rest, ordered_map(partial(of_fold, look=look), rest, threads), strict=True)

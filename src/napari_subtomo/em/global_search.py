@@ -198,7 +198,7 @@ def screen(step: EStep, prepared: Prepared, input_offsets: FloatArray, mates: Fl
         rotation[ids], shift[ids], log[ids] = best
 
     with device_context(step.device):
-        compare(step, prepared, reference_volumes(step), threads, reporter, "All orientations", take)
+        compare(step, prepared, reference_volumes(step, threads), threads, reporter, "All orientations", take)
     apart = APART * step.poses.angular_step
     chosen = [distinct(step.poses.rotations[rotation[i]], log[i], apart, mates, CANDIDATES) for i in range(count)]
     particle = np.repeat(np.arange(count), [len(c) for c in chosen])

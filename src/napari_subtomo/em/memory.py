@@ -211,7 +211,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
     insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (INDEX_BYTES + VALUE_BYTES * references)
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, step)
-    shells = threads * (8 * nodes * classes + (64 * together + POINT_BYTES) * step.voxels)
+    shells = 8 * nodes * references + options.threads * (64 * together + POINT_BYTES) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
     coarse = 0.0
     if step.coarse is not None:  # what a search of all orientations keeps of each particle: its best candidate, and those of a batch

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.data.classes import Classes, Sampling
-from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.accuracy import UNKNOWN, Accuracy, expected_errors
 from napari_subtomo.em.expectation import EStep
 from napari_subtomo.em.frames import LOCAL_STEPS, searches_everywhere
@@ -27,20 +26,20 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, noise: FloatArray) -> list[OwnMap]:
-    """Each class's own map; while there is one common class, it stands for all."""
-    spectrum = mean_noise(noise, setup.particles.noise_counts(len(noise)))
+def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, spectrum: FloatArray) -> tuple[list[OwnMap], OwnMap]:
+    """Each class's own map, while there is one common class its own for all; and that of all classes together."""
+    classes = sums.numerator.shape[1]
 
-    def of_class(c: int) -> OwnMap:
-        return maximiser.own_map(sums.numerator[:, c], sums.denominator[:, c], spectrum)
+    def of(some: slice) -> OwnMap:
+        return maximiser.own_map(sums.numerator[:, some].sum(1), sums.denominator[:, some].sum(1), spectrum)
 
-    made = list(ordered_map(of_class, range(sums.numerator.shape[1]), setup.options.threads))
-    if len(made) < setup.options.classes:
-        made = [made[0]] * setup.options.classes
+    wanted = [slice(None), *(slice(c, c + 1) for c in range(classes) if classes > 1)]
+    everything, *made = ordered_map(of, wanted, setup.options.threads)
+    made = made or [everything] * setup.options.classes
     if setup.options.empty_class:
         flat = np.zeros(maximiser.n_shells)
         made.append(OwnMap(np.zeros_like(made[0].volume), flat, flat, flat, flat))
-    return made
+    return made, everything
 
 
 def resolution(shell: int, setup: Setup) -> float:
@@ -82,13 +81,12 @@ def describe(
     new: State,
     step: EStep,
     results: ParticleResults,
-    sums: Sums,
+    maps: list[OwnMap],
     maximiser: Maximiser,
     seconds: float,
 ) -> Classes:
-    """The classes after an iteration, particles in the order of the input file."""
+    """The classes after an iteration with their own maps, particles in the order of the input file."""
     o = setup.options
-    maps = own_maps(setup, maximiser, sums, new.noise)
     shells = np.array([resolved_shell(m.ssnr[: maximiser.last_shell + 1]) for m in maps])
     back = np.argsort(setup.order)  # engine order -> file order
     moved = new.offsets - state.offsets

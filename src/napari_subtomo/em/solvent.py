@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, label
 
+from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.masks import radius_grid
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ REACH = 0.95  # of the mask lies within the particle's radius
 EXTEND, EDGE = 0.25, 0.75  # how far the mask reaches beyond the threshold, and the width of its edge, both in units of the resolution
 
 
-def solvent_mask(maps: Maps, mask: Maps, last_shell: int) -> Maps | None:
+def solvent_mask(maps: Maps, mask: Maps, last_shell: int, threads: int = 1) -> Maps | None:
     """Soft mask around all that the references show, within the mask that they have.
 
     The surface is that of a tenth of the peak, or of four standard deviations of the noise where that is more: the spread of the
@@ -42,6 +43,8 @@ def solvent_mask(maps: Maps, mask: Maps, last_shell: int) -> Maps | None:
         Of the references.
     last_shell : int
         Of the comparison, which is the resolution.
+    threads : int
+        The result is the same with any number of them.
 
     Returns
     -------
@@ -49,11 +52,13 @@ def solvent_mask(maps: Maps, mask: Maps, last_shell: int) -> Maps | None:
         None where nothing rises above the noise.
     """
     folds, n = len(maps), maps.shape[-1]
-    found = np.zeros(maps.shape[2:], bool)
-    for of_class in maps.swapaxes(0, 1):
+
+    def dense(of_class: Maps) -> npt.NDArray[np.bool_]:
         mean = of_class.mean(0, dtype=np.float64)
         spread = ((of_class - mean) ** 2).sum(0)[mask > 0].mean() * (folds - 1) / folds
-        found |= _dense(mean, CERTAIN * float(np.sqrt(spread)))
+        return _dense(mean, CERTAIN * float(np.sqrt(spread)))
+
+    found = np.logical_or.reduce(list(ordered_map(dense, maps.swapaxes(0, 1), threads)))
     if not found.any():
         return None
     resolution = n / max(last_shell, 1)

@@ -204,12 +204,12 @@ def leave_one_out(
     gamma = start.astype(np.float32)
     for _ in range(rounds):
         log, shares = xp.empty((n, classes)), xp.asarray(gamma)
-        sums = [(shares[:, c] @ g, shares[:, c] @ h) for c in range(classes)]
+        sums = list(ordered_map(lambda share: (share @ g, share @ h), list(shares.T), threads))
         common = Common.of(sums, weights, sigma2, lattice, regularisation)
         sums = [(num + common.rho * common.mean, den + common.rho) for num, den in sums]
         apart = [num / xp.maximum(den, 1e-20) - common.mean for num, den in sums]
         if inside is not None:
-            apart, average = [inside.differences(each) for each in apart], inside.whole(common.mean)
+            average, *apart = ordered_map(_masked, [(inside.whole, common.mean), *((inside.differences, each) for each in apart)], threads)
             sums = [((average + each) * den, den) for each, (_, den) in zip(apart, sums, strict=True)]
         in_common = xp.asarray((gamma @ weights.astype(np.float32))[:, None])
         weights = common.weights(apart, precision)
@@ -258,6 +258,12 @@ def leave_one_out(
             break
     result: FloatArray = gamma.astype(np.float64)
     return result
+
+
+def _masked(each: tuple[Mask, Any]) -> Any:
+    """Values with their mask on."""
+    mask, values = each
+    return mask(values)
 
 
 def annealed(

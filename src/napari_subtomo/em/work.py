@@ -68,7 +68,7 @@ class Work:
         if step.poses.is_single and step.grid.exact and (step.cross_correlation or self.assignment == "soft"):
             return Done(*iterate_stored(step, self.prepared, self.last_shell, self.mates, self.threads, reporter))
         with device_context(step.device):
-            volumes = reference_volumes(step)
+            volumes = reference_volumes(step, self.threads)
         release_memory("cpu")  # here and below: what one part needed is not there on top of what the next one needs
         found, results = search(step, self.prepared, self.threads, reporter, volumes)
         found = assigned(found, results, "soft" if step.cross_correlation else self.assignment)

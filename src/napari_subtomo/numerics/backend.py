@@ -13,6 +13,10 @@ import numpy as np
 
 from napari_subtomo.errors import DeviceError, OptionError
 
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of mallopt, as <malloc.h> has them
+KEPT_BYTES = 2**30  # of freed memory, for later
+MAPPED_BYTES = 2**25  # an array that is not kept has at least so many; mallopt takes no larger value
+
 
 def _cupy() -> ModuleType | None:
     """cupy if it is installed and finds a device, else None."""
@@ -144,13 +148,30 @@ def release_memory(device: str) -> None:
         trim(0)
 
 
-@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """Let this program keep what it frees until `release_memory`, where that can be asked for.
+
+    An array that is made and dropped for every particle would otherwise be taken from the system, filled with zeros page by page, and
+    given back each time; threads of a program wait for each other while that is done.
+    """
+    option = _of_glibc("mallopt")
+    if option is not None:
+        option(MMAP_THRESHOLD, MAPPED_BYTES)
+        option(TRIM_THRESHOLD, KEPT_BYTES)
+
+
 def _malloc_trim() -> Any:
     """glibc's function that returns free pages; without it a program keeps what it once needed, arena by arena. None elsewhere."""
+    return _of_glibc("malloc_trim")
+
+
+@lru_cache(maxsize=2)
+def _of_glibc(name: str) -> Any:
+    """A function of glibc, None elsewhere."""
     if sys.platform != "linux":
         return None
     try:
-        return ctypes.CDLL("libc.so.6").malloc_trim
+        return getattr(ctypes.CDLL("libc.so.6"), name)
     except (OSError, AttributeError):  # another C library
         return None
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.numerics.backend import fft_module, namespace, scipy_namespace
+from napari_subtomo.numerics.few_nodes import ComplexMatrix, low_frequencies, map_of
 from napari_subtomo.numerics.fourier import resize_centred
 
-ComplexMatrix = npt.NDArray[np.complex64]
 AT_ONCE = 2**15  # points whose corners are found at once on the processor
 
 
@@ -114,11 +114,7 @@ class PaddedGrid:
         xp = namespace(volume)
         several, axes = volume.shape[:-3], (-3, -2, -1)
         if self.edge < self.size:
-            z, y, x = (xp.asarray(matrix) for matrix in self._matrices)
-            # a row of reals times complex columns is a product of reals
-            lines = (volume / xp.asarray(self.envelope)).reshape(-1, self.n) @ x.view(xp.float32)
-            planes = y.T @ xp.ascontiguousarray(lines).view(xp.complex64).reshape(*several, self.n, self.n, -1)
-            return (z.T @ planes.reshape(*several, self.n, -1)).reshape(*several, *self.shape)
+            return low_frequencies((volume / xp.asarray(self.envelope)).astype(xp.float32), self.size, self.edge)
         padded = resize_centred(volume / xp.asarray(self.envelope), (*several, *[self.size] * 3))
         return fft_module(xp).rfftn(xp.fft.ifftshift(padded, axes=axes), axes=axes).astype(xp.complex64)
 
@@ -135,24 +131,9 @@ class PaddedGrid:
         """
         xp = namespace(transform)
         if self.edge < self.size:
-            z, y, x = (xp.asarray(matrix.conj()) for matrix in self._matrices)
-            weighted = transform.astype(xp.complex64) * xp.asarray(self.multiplicity[0, 0] / self.size**3)
-            planes = y @ xp.tensordot(z, weighted, axes=(1, 0))
-            # the half with k_x >= 0, counted twice, has the real part of the whole sum
-            volume = planes.real @ x.real.T - planes.imag @ x.imag.T
-            return (volume / xp.asarray(self.envelope)).astype(xp.float32)
+            return (map_of(transform, self.n, self.size) / xp.asarray(self.envelope)).astype(xp.float32)
         padded = xp.fft.fftshift(fft_module(xp).irfftn(transform, s=(self.size,) * 3, axes=(0, 1, 2)))
         return (resize_centred(padded, self.n) / xp.asarray(self.envelope)).astype(xp.float32)
-
-    @cached_property
-    def _matrices(self) -> tuple[ComplexMatrix, ComplexMatrix, ComplexMatrix]:
-        """e^{-2πi k·x/P} of positions in the box (rows) and nodes (columns) along z, y and x."""
-        position = np.arange(self.n) - self.n // 2
-        wrapped = np.rint(np.fft.fftfreq(self.edge, 1 / self.edge)).astype(np.int64)
-        turns = np.outer(position, wrapped) % self.size / self.size
-        whole = np.exp(-2j * np.pi * turns).astype(np.complex64)
-        half = np.exp(-2j * np.pi * (np.outer(position, np.arange(self.edge // 2 + 1)) % self.size / self.size)).astype(np.complex64)
-        return whole, whole, half
 
     def symmetrise(self, sums: Any) -> Any:
         """Sums over both Friedel mates of what was inserted for one of them.
