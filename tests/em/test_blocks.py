@@ -146,6 +146,32 @@ def test_sums_that_are_made_in_portions_are_the_same(monkeypatch):
     np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-5 * np.abs(whole.maps).max())
 
 
+def test_a_particle_with_very_many_poses_is_added_by_its_shifts(monkeypatch):
+    small = world.simulate(n=16, count=6, snr=0.02, species=1, seed=4)
+    setup = world.setup(small, iterations=1, offset_range=2.0, folds=2, threads=1)
+    state = initial_state(setup)
+    whole, _ = one_iteration(setup, state, Silent())
+    real, added = pose_sums._add, []
+
+    def counted(shifted, sums, particle, row, shift, gamma):
+        added.append((len(set(zip(particle.tolist(), shift.tolist(), strict=True))), len(set(particle.tolist()))))
+        real(shifted, sums, particle, row, shift, gamma)
+
+    monkeypatch.setattr(pose_sums, "_add", counted)
+    voxels = setup.lattice.prefix(setup.lattice.last_shell)
+    monkeypatch.setattr(pose_sums, "BLOCK_BYTES", 16 * voxels * 3)
+    parts, _ = one_iteration(setup, state, Silent())
+    most = max(pairs for pairs, _ in added)
+    assert len(added) > 12 and 3 <= most < 12 and {particles for _, particles in added} == {1}
+    np.testing.assert_allclose(parts.maps, whole.maps, atol=1e-5 * np.abs(whole.maps).max())
+
+
+@pytest.mark.parametrize(("most", "expected"), [(9, [[0, 1, 2, 3, 4, 5]]), (2, [[1, 3, 0, 5], [2, 4]]), (1, [[1, 3], [0, 5], [2, 4]])])
+def test_pieces_hold_all_poses_of_their_shifts(most: int, expected: list[list[int]]):
+    shift = np.array([4, 0, 9, 0, 9, 4], np.int32)
+    assert [np.arange(6)[piece].tolist() for piece in pose_sums._pieces(shift, most)] == expected
+
+
 def test_portions_hold_every_rotation_once_in_order():
     rows = np.array([1, 1, 0, 2, 1, 0, 0, 2, 0, 0])  # of sums that each of ten rotations adds to
     assert [p.tolist() for p in accumulate._portions(rows, 100)] == [[0, 1, 3, 4, 7]]

@@ -22,6 +22,7 @@ JOB = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {helpers!r})
+import starfile  # a job has read its particles
 from helpers import em_world as world
 from napari_subtomo.em.engine import initial_state, one_iteration
 from napari_subtomo.em.memory import needs

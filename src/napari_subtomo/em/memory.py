@@ -9,12 +9,13 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, VALUE_BYTES, scatter_points
+from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, scatter_points
 from napari_subtomo.em.basis import ROWS
 from napari_subtomo.em.class_shell import ASKED, MOST, working_bytes
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.global_search import BATCH_BYTES, POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
+from napari_subtomo.em.pose_sums import BLOCK_BYTES as SHIFTED_BYTES
 from napari_subtomo.em.remembered import bytes_of
 from napari_subtomo.em.seeding import VALUES, at_poses
 from napari_subtomo.em.streamed import streamed_bytes
@@ -24,7 +25,7 @@ from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
 INDEX_BYTES = 80  # of a point that is interpolated at: its corners and itself
-BASE = 70e6  # the program and its libraries
+BASE = 85e6  # the program and its libraries
 UNUSED = 1.03  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 KEPT_SHARE = 0.05  # of the free memory, for particles that are only kept to save time
@@ -32,8 +33,9 @@ FULL = 0.9  # usual share of picks that are not, or not yet, taken for empty
 REMEDY = "use a larger binning, fewer classes, a larger angular step or a smaller search range"
 _TABLE = 3000.0  # bytes of a particle in tables of text, while they are read and written
 _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
+_FEW = 8  # poses that hold a particle's posterior where it is narrow
 _SIGNIFICANT = 40  # pairs of class and rotation that hold a particle's posterior where it is broad
-_MORE = 0.7  # what a further thread adds: threads are seldom at their fullest at once
+_MORE = 0.5  # what a further thread adds: threads are seldom at their fullest at once
 _REMEMBERED, _REACHED = 10_000, 0.04  # poses of a particle within reach of its best where it is broad: at most, and as a share of all
 _FOUND, _JOINED, _HELD = 24, 40, 10  # bytes of a remembered pose: as found, while all are put together, of those that the maps get
 
@@ -207,9 +209,11 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     there = FULL * n if options.empty_class else n
     rows = all_rows * -math.expm1(-there * _SIGNIFICANT / all_rows)  # of sums per fold, class and rotation that any particle adds to
     sums = min(12.0 * rows * step.map_voxels, SUMS_BYTES)
-    summed = 24 * min(step.shifts, _SIGNIFICANT) + 32 * min(step.rotations * classes, _SIGNIFICANT)  # a particle's, bytes a voxel
-    inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step)))) - 1)
-    insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step) * (INDEX_BYTES + VALUE_BYTES * references)
+    # shifted data of a block of poses, and what they are summed to
+    added = min(SHIFTED_BYTES / (16 * step.map_voxels), _FEW * there / step.folds)
+    summed = step.map_voxels * (16 * added + 12 * min(step.rotations * classes, added))
+    inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step, rows)))) - 1)
+    insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step, rows) * (INDEX_BYTES + 20 * references)
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, step)
     shells = 8 * nodes * references + options.threads * (64 * together + POINT_BYTES) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
@@ -223,7 +227,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
         "coarse search": coarse,
         "search": always + search,
         "joining": always + _JOINED * found,
-        "summing": always + held + sums + threads * summed * step.map_voxels + 8 * step.shifts * step.map_voxels,
+        "summing": always + held + sums + threads * summed + 8 * step.shifts * step.map_voxels,
         "insertion": always + held + sums + insertion,
         "residuals": always + 12 * nodes * references + shells,
         "maps": always + maps,
@@ -246,7 +250,10 @@ def chunk(step: Iteration) -> float:
     return min(step.rotations, max(1.0, REFERENCE_BYTES // (64 * step.voxels * max(step.references, 8))))
 
 
-def inserted(step: Iteration) -> float:
-    """Points that the M-step inserts at once."""
-    fewest = math.ceil(step.rotations / SCATTER_PARTS) * step.map_voxels
-    return min(max(scatter_points(int(step.nodes), step.references), step.map_voxels), fewest)
+def inserted(step: Iteration, rows: float = 0.0) -> float:
+    """Points that the M-step inserts at once, where it sums to so many rows of class, fold and rotation."""
+    portions = max(1, math.ceil(12.0 * rows * step.map_voxels / SUMS_BYTES))
+    used = math.ceil(step.rotations / portions)
+    most = max(1, min(scatter_points(int(step.nodes), step.references) // int(step.map_voxels), math.ceil(used / SCATTER_PARTS)))
+    chunks = SCATTER_PARTS * math.ceil(math.ceil(used / most) / SCATTER_PARTS)
+    return math.ceil(used / min(used, chunks)) * step.map_voxels

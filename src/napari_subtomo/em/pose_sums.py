@@ -22,7 +22,7 @@ from napari_subtomo.progress import Reporter
 
 IntArray = npt.NDArray[np.int64]
 
-BLOCK_BYTES = 64 * 2**20  # that a block takes with its shifted data
+BLOCK_BYTES = 32 * 2**20  # of the shifted data of a block, while they are made
 DEVICE_SHARE = 16  # on a GPU this part of its free memory
 
 
@@ -118,11 +118,15 @@ def pose_sums(shifted: Shifted, poses: Poses, ids: IntArray, first: int, last: i
     room = BLOCK_BYTES if shifted.step.device == "cpu" else max(BLOCK_BYTES, free_bytes(shifted.step.device) // DEVICE_SHARE)
     wanted = (poses.rotation >= first) & (poses.rotation <= last)
     counts = np.array([np.count_nonzero(wanted[poses.rows(slice(i, i + 1))]) for i in ids], np.int64)
-    for here in _whole_particles(counts, max(1, room // (16 * voxels))):
-        some = poses.rows_of(ids[here])
-        some = some[wanted[some]]
-        row = place[poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some]]
-        _add(shifted, sums, np.repeat(ids[here], counts[here]), row, poses.shift[some], poses.score[some])
+    most = max(1, room // (16 * voxels))
+    for here in _whole_particles(counts, most):
+        every = poses.rows_of(ids[here])
+        every = every[wanted[every]]
+        particle = np.repeat(ids[here], counts[here])
+        for part in _pieces(poses.shift[every], most):
+            some = every[part]
+            row = place[poses.klass[some].astype(np.int64) * n_rotations + poses.rotation[some]]
+            _add(shifted, sums, particle[part], row, poses.shift[some], poses.score[some])
         reporter.advance(int(np.count_nonzero(counts[here])))
     return sums
 
@@ -144,6 +148,15 @@ def _whole_particles(counts: IntArray, most: int) -> Iterator[slice]:
         stop = max(int(np.searchsorted(end, done + most, side="right")), int(np.searchsorted(end, done, side="right")) + 1)
         yield slice(begin, stop)
         begin, done = stop, int(end[stop - 1])
+
+
+def _pieces(shift: npt.NDArray[np.int32], most: int) -> list[Any]:
+    """Which poses of a block are added at once: all, or of a particle with very many those with some of its shifts."""
+    if len(shift) <= most:
+        return [slice(None)]
+    order = np.argsort(shift, kind="stable")
+    piece = np.cumsum(np.diff(shift[order], prepend=shift[order[0]]) > 0) // most
+    return np.split(order, np.flatnonzero(np.diff(piece)) + 1)
 
 
 def _add(shifted: Shifted, sums: PoseSums, particle: IntArray, row: IntArray, shift: Any, gamma: Any) -> None:

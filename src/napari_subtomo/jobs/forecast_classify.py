@@ -12,6 +12,7 @@ from napari_subtomo.em.remembered import bytes_of
 from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses, fitting
 from napari_subtomo.em.stability import ITERATIONS
 from napari_subtomo.em.start import HOT_ROUNDS, ROUNDS
+from napari_subtomo.em.subdivision import FIRST
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
@@ -22,6 +23,7 @@ _ROUND = 1e-3  # seconds for what a round takes besides, whatever its particles
 _SETTLED = 0.2  # share of the rounds, for each class, after which EM has settled
 _DEVICE = 50.0  # times as fast as a thread are things on a GPU that are not products of matrices
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
+SPECIES = 3  # as many classes as are likely to be filled
 _FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 
 
@@ -58,6 +60,11 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
             each = [2 * _em(few / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates) for voxels in halves]
             masks = [few * _masked(voxels, box, rates) for voxels in halves]
             em += SPLITS * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, SPLITS)
+            if options.classes > SPECIES:  # one is likely to spare: halves of the two largest are asked whether they hold two
+                large = few / SPECIES
+                each = [2 * _em(large / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates, 2) for voxels in halves]
+                masks = [large * _masked(voxels, box, rates) for voxels in halves]
+                em += 2 * FIRST * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, FIRST)
         clustering += em / _DEVICE if gpu else em
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
@@ -103,9 +110,9 @@ def _told_by(step: Iteration, box: int, pixel: float, options: ClassifyOptions) 
     return min(step.voxels, _voxels(shell))
 
 
-def _em(n: float, voxels: float, rounds: int, box: int, options: ClassifyOptions, rates: Rates) -> float:
+def _em(n: float, voxels: float, rounds: int, box: int, options: ClassifyOptions, rates: Rates, classes: int = 0) -> float:
     """Seconds of leave-one-out EM of n particles at fixed poses, of at most so many rounds: particles compared, differences masked."""
-    classes = options.classes
+    classes = classes or options.classes
     return min(1.0, _SETTLED * classes) * rounds * (classes * n * voxels * _COMPARED + (classes + 1) * _masked(voxels, box, rates) + _ROUND)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from napari_subtomo.errors import DeviceError, OptionError
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of mallopt, as <malloc.h> has them
-KEPT_BYTES = 2**30  # of freed memory, for later
-MAPPED_BYTES = 2**25  # an array that is not kept has at least so many; mallopt takes no larger value
+KEPT_BYTES = 2**25  # of freed memory that a thread keeps for later at most; `malloc_trim` leaves it to the threads
+MAPPED_BYTES = 2**23  # an array that is not kept has at least so many
 
 
 def _cupy() -> ModuleType | None:
