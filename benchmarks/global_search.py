@@ -4,7 +4,8 @@
     python benchmarks/global_search.py --snr 0.01 --seeds 101
 
 Each sample is one tomogram with 80 particles of two species and 20 empty places. The reference is the true density of one species at 60 Å.
-A particle is wrong if its orientation is off by more than 20°; medians are over the others. Adds to global_search.json.
+A particle is wrong if its orientation is off by more than 20°; medians are over the others. `common` is the turn that they share, which
+belongs to the reference, and `own` the median of what is left without it. Adds to global_search.json.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from judge import common_turn
 
 from napari_subtomo.em.start import rand_index
+from napari_subtomo.geometry.orientations import angular_distance
 from napari_subtomo.io.class3d import complete_iterations, iteration_file
 from napari_subtomo.io.particles import read_particles
 from napari_subtomo.jobs.truth import Truth, pose_errors, read_truth
@@ -60,9 +63,13 @@ def poses(root: Path, folder: Path, iteration: int) -> dict[str, Any]:
     true, labels = truth.species > 0, particles.class_numbers
     errors = pose_errors(Truth(truth.particles.select(true)), particles.select(true))
     right, distance = errors.degrees <= WRONG, np.linalg.norm(errors.offsets, axis=1)
+    given, own = truth.particles.orientations[true], particles.orientations[true]
+    common = common_turn(given[right], own[right]) if right.any() else np.eye(3)
     found = {
         "wrong": (~right).mean(),
         "degrees": np.median(errors.degrees[right]) if right.any() else 180.0,
+        "common": angular_distance(np.eye(3), common),
+        "own": np.median(angular_distance(given[right] @ common, own[right])) if right.any() else 180.0,
         "angstrom": np.median(distance[right]) if right.any() else 999.0,
         "kept": (labels[true] <= 2).mean(),
         "rejected": (labels[~true] > 2).mean(),
