@@ -27,7 +27,7 @@ from chain import PROGRAM
 from napari_subtomo.jobs.commandline import command_words
 from napari_subtomo.jobs.facts import gather_facts
 from napari_subtomo.jobs.forecast import forecast
-from napari_subtomo.jobs.rates import measure_rates
+from napari_subtomo.jobs.rates import Rates, measure_rates
 from napari_subtomo.jobs.record import dump_options
 from napari_subtomo.jobs.registry import get_job
 from napari_subtomo.options.base import JobOptions
@@ -99,12 +99,14 @@ def main(words: list[str] | None = None) -> int:
         root = (options.work or Path(temporary)).absolute() / "project"
         if not root.is_dir():
             shutil.copytree(options.demo, root, ignore=shutil.ignore_patterns("Class3D", "Extract", "Select", "pictures"))
-        rates, rows = measure_rates(), {}
-        former = json.loads(options.json.read_text())["cases"] if options.again else {}
+        before = json.loads(options.json.read_text()) if options.again else {}
+        former = before.get("cases", {})
+        # how fast the machine was when it was measured
+        rates, rows = Rates(**before["rates"]) if options.again else measure_rates(), {}
         for name, job, folder, source, given in CASES:
             if options.only and name not in options.only and job not in options.only:
                 continue
-            rows[name] = row = compare(root, job, folder, source, given, former.get(name))
+            rows[name] = row = compare(root, job, folder, source, given, rates, former.get(name))
             print(line(name, row), flush=True)
     machine = f"{os.cpu_count()} processors ({platform.machine()}, {platform.system()}), Python {platform.python_version()}"
     groups = {"all": rows, f"load below {QUIET}": {name: row for name, row in rows.items() if row["load"] < QUIET}}
@@ -116,7 +118,9 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
+def compare(
+    root: Path, job: str, folder: str, source: str, given: dict[str, Any], rates: Rates, former: dict[str, Any] | None
+) -> dict[str, Any]:
     """One case; what was measured before is not run."""
     particles, tomograms = root / source / "particles.star", root / "tomograms.star"
     asked: dict[str, Any] = {"particles": particles, "device": "cpu"}
@@ -128,7 +132,7 @@ def compare(root: Path, job: str, folder: str, source: str, given: dict[str, Any
     model: type[JobOptions] = get_job(job).model
     options = model.model_validate(asked)
     facts = gather_facts(particles, tomograms, asked.get("reference"), root)
-    predicted = forecast(job, options, facts, measure_rates())
+    predicted = forecast(job, options, facts, rates)
     assert predicted is not None, f"nothing is known of {source}"
     measured = former
     if measured is None:

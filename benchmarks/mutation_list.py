@@ -37,6 +37,8 @@ OUTSIDE = ("tests/em/test_external.py::test_a_program_that_divides_makes_our_own
 OUTSIDE_FIXED = ("tests/em/test_external.py::test_particles_that_stay_in_one_orientation_lose_no_envelope",)
 LEAVE_OUT = ("tests/em/test_leave_out.py",)
 SOLVENT = ("tests/em/test_solvent.py",)
+FEW_NODES = ("tests/numerics/test_few_nodes.py",)
+MANY_POSES = ("tests/em/test_blocks.py",)
 CLASS_SHELL = ("tests/em/test_class_shell.py",)
 TURNING = ("tests/em/test_turning.py",)
 ON_DEVICE = ("tests/em/test_on_device.py",)
@@ -226,7 +228,7 @@ MUTATIONS = (
     Mutation("what is common: of the first references", "em/start.py", "rounds: int = 5,", "rounds: int = 0,", AT_POSES),
     Mutation("mask that is found: nothing in noise", "em/solvent.py", "if peak <= certain:", "if False:", SOLVENT),
     Mutation("mask that is found: density of either sign", "em/solvent.py", "else -volume", "else volume", SOLVENT),
-    Mutation("mask that is found: what one class has alone", "em/solvent.py", "found |= _dense", "found = _dense", SOLVENT),
+    Mutation("mask that is found: what one class has alone", "em/solvent.py", "np.logical_or.reduce", "np.logical_and.reduce", SOLVENT),
     Mutation("mask that is found: on references", "em/constraints.py", "maps *= solvent", "maps *= 1", SOLVENT),
     Mutation("law of the bound: weights of scaled particles", "em/pose_sums.py", "scale**2 * self._factor", "scale * self._factor", BOUND),
     Mutation(
@@ -283,7 +285,10 @@ MUTATIONS = (
     Mutation(
         "units: least weight of a map", "em/maximisation.py", "self.spread(FLOOR * mean) + 1e-20", "self.spread(FLOOR * mean) + 1e-2", UNITS
     ),
-    Mutation("threads: chunks by their number", "em/accumulate.py", "// SCATTER_PARTS", "// threads", THREADS),
+    Mutation("threads: chunks by their number", "em/accumulate.py", "-(-number // SCATTER_PARTS) * SCATTER_PARTS", "threads", THREADS),
+    Mutation("folded maps: what has no opposite", "numerics/few_nodes.py", "values[0], -values[0]", "values[0], values[0]", FEW_NODES),
+    Mutation("folded maps: differences along both axes", "numerics/few_nodes.py", "turned[z + y]", "turned[y]", FEW_NODES),
+    Mutation("many poses: all of a shift together", "em/pose_sums.py", "> 0) // most", ">= 0) // most", MANY_POSES),
     Mutation("order: equal places in two tomograms", "em/inputs.py", "    keys.insert(0, np.unique(", "    (0, np.unique(", ROWS),
     Mutation("order: groups as they come in the file", "em/inputs.py", "group[source.tomograms[order]]", "source.tomograms[order]", ROWS),
     Mutation(

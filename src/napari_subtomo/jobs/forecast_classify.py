@@ -19,7 +19,7 @@ from napari_subtomo.jobs.rates import Rates
 from napari_subtomo.options.classify import ClassifyOptions
 
 _COMPARED = 5e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
-_ROUND = 1e-3  # seconds for what a round takes besides, whatever its particles
+_ROUND = 1e-3  # seconds that a round takes besides for each class and what they share, whatever its particles
 _SETTLED = 0.2  # share of the rounds, for each class, after which EM has settled
 _DEVICE = 50.0  # times as fast as a thread are things on a GPU that are not products of matrices
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
@@ -113,7 +113,8 @@ def _told_by(step: Iteration, box: int, pixel: float, options: ClassifyOptions) 
 def _em(n: float, voxels: float, rounds: int, box: int, options: ClassifyOptions, rates: Rates, classes: int = 0) -> float:
     """Seconds of leave-one-out EM of n particles at fixed poses, of at most so many rounds: particles compared, differences masked."""
     classes = classes or options.classes
-    return min(1.0, _SETTLED * classes) * rounds * (classes * n * voxels * _COMPARED + (classes + 1) * _masked(voxels, box, rates) + _ROUND)
+    each = (classes + 1) * (_masked(voxels, box, rates) + _ROUND)
+    return min(1.0, _SETTLED * classes) * rounds * (classes * n * voxels * _COMPARED + each)
 
 
 def _masked(voxels: float, box: int, rates: Rates) -> float:
