@@ -25,7 +25,7 @@ from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
 INDEX_BYTES = 80  # of a point that is interpolated at: its corners and itself
-BASE = 85e6  # the program and its libraries
+BASE = 95e6  # the program, its libraries, and what threads keep of freed memory
 UNUSED = 1.03  # what allocation takes and leaves unused, as a factor
 ROOM = 0.8  # share of the free memory that a job may count on
 KEPT_SHARE = 0.05  # of the free memory, for particles that are only kept to save time

@@ -80,7 +80,7 @@ def _folded(volume: Any, axis: int) -> Any:
     half = n // 2
     folded = xp.empty((*volume.shape[:axis], 2 * half + 1, *volume.shape[axis:][1:]), volume.dtype)
     to, values = folded.swapaxes(axis, 0), volume.swapaxes(axis, 0)
-    above, below = values[half + 1 :], values[:half][::-1][: n - half - 1]
+    above, below = values[half + 1 :], xp.flip(values[:half], 0)[: n - half - 1]
     to[0] = values[half]
     xp.add(above, below, out=to[1 : n - half])
     xp.subtract(above, below, out=to[half + 1 : n])
