@@ -145,7 +145,6 @@ def reference_volumes(step: EStep, threads: int = 1) -> Any:
     """Padded transforms of all references as columns, shape (nodes, folds·classes), on the step's device."""
     folds, classes = step.model.maps.shape[:2]
     flat = step.model.maps.reshape(folds * classes, *step.model.maps.shape[2:])
-
     xp = namespace(to_device(flat[:0], step.device))
     volumes = xp.empty((step.grid.nodes, len(flat)), xp.complex64)
 

@@ -24,6 +24,7 @@ from napari_subtomo.errors import FileFormatError, FileMissingError, JobCancelle
 from napari_subtomo.io.external_reconstruct import ExternalFiles, Request
 from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.io.project import JobFolder
+from napari_subtomo.numerics.few_nodes import wrapped_frequencies
 from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
@@ -231,7 +232,7 @@ def whole_layout(grid: PaddedGrid, values: Any) -> Any:
     if grid.edge == grid.size:
         return values
     out = np.zeros((grid.size, grid.size, grid.size // 2 + 1), values.dtype)
-    wrapped = np.rint(np.fft.fftfreq(grid.edge, 1 / grid.edge)).astype(np.int64) % grid.size
+    wrapped = wrapped_frequencies(grid.edge) % grid.size
     out[np.ix_(wrapped, wrapped, np.arange(grid.edge // 2 + 1))] = values
     return out
 

@@ -36,6 +36,7 @@ _RESAMPLED = 350.0  # bytes a voxel of the box while a particle is turned
 _FEW = 8  # poses that hold a particle's posterior where it is narrow
 _SIGNIFICANT = 40  # pairs of class and rotation that hold a particle's posterior where it is broad
 _MORE = 0.5  # what a further thread adds: threads are seldom at their fullest at once
+_INSERTED = 20  # bytes of a point and a reference that are held on average while sums are inserted
 _REMEMBERED, _REACHED = 10_000, 0.04  # poses of a particle within reach of its best where it is broad: at most, and as a share of all
 _FOUND, _JOINED, _HELD = 24, 40, 10  # bytes of a remembered pose: as found, while all are put together, of those that the maps get
 
@@ -212,8 +213,9 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     # shifted data of a block of poses, and what they are summed to
     added = min(SHIFTED_BYTES / (16 * step.map_voxels), _FEW * there / step.folds)
     summed = step.map_voxels * (16 * added + 12 * min(step.rotations * classes, added))
-    inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / inserted(step, rows)))) - 1)
-    insertion = 12 * nodes * references * (1 + inserting) + inserting * inserted(step, rows) * (INDEX_BYTES + 20 * references)
+    at_once = inserted(step, rows)
+    inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / at_once))) - 1)
+    insertion = 12 * nodes * references * (1 + inserting) + inserting * at_once * (INDEX_BYTES + _INSERTED * references)
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, step)
     shells = 8 * nodes * references + options.threads * (64 * together + POINT_BYTES) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)

@@ -30,10 +30,11 @@ def own_maps(setup: Setup, maximiser: Maximiser, sums: Sums, spectrum: FloatArra
     """Each class's own map, while there is one common class its own for all; and that of all classes together."""
     classes = sums.numerator.shape[1]
 
-    def of(some: slice) -> OwnMap:
-        return maximiser.own_map(sums.numerator[:, some].sum(1), sums.denominator[:, some].sum(1), spectrum)
+    def of(c: int | None) -> OwnMap:
+        num, den = (each.sum(1) if c is None else each[:, c] for each in (sums.numerator, sums.denominator))
+        return maximiser.own_map(num, den, spectrum)
 
-    wanted = [slice(None), *(slice(c, c + 1) for c in range(classes) if classes > 1)]
+    wanted = [None, *(range(classes) if classes > 1 else ())]
     everything, *made = ordered_map(of, wanted, setup.options.threads)
     made = made or [everything] * setup.options.classes
     if setup.options.empty_class:

@@ -261,7 +261,7 @@ def leave_one_out(
 
 
 def _masked(each: tuple[Mask, Any]) -> Any:
-    """Values with their mask on."""
+    """Values on the voxels of the comparison with their mask on, of the same shape."""
     mask, values = each
     return mask(values)
 

@@ -23,7 +23,7 @@ _ROUND = 1e-3  # seconds that a round takes besides for each class and what they
 _SETTLED = 0.2  # share of the rounds, for each class, after which EM has settled
 _DEVICE = 50.0  # times as fast as a thread are things on a GPU that are not products of matrices
 _SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
-SPECIES = 3  # as many classes as are likely to be filled
+_FILLED = 3  # as many classes as are likely to be filled
 _FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 
 
@@ -52,19 +52,15 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         starts = shared_by(options.threads, facts.cores, options.restarts)
         told = min(_told_by(last, box, pixel, options), _voxels(finest))
         few = min(some, MOST)
-        em = options.restarts * _em(few, told, HOT_ROUNDS + ROUNDS, box, options, rates) / starts
+        em = options.restarts * _em(few, told, HOT_ROUNDS + ROUNDS, box, options.classes, rates) / starts
         if some > MOST:  # the others follow
-            em += _em(some, told, ROUNDS, box, options, rates) / shared_by(options.threads, facts.cores, some)
+            em += _em(some, told, ROUNDS, box, options.classes, rates) / shared_by(options.threads, facts.cores, some)
         if options.class_limit < 0:
             halves = [_voxels(shell) for shell in asked(finest, few, _voxels)]
-            each = [2 * _em(few / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates) for voxels in halves]
-            masks = [few * _masked(voxels, box, rates) for voxels in halves]
-            em += SPLITS * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, SPLITS)
-            if options.classes > SPECIES:  # one is likely to spare: halves of the two largest are asked whether they hold two
-                large = few / SPECIES
-                each = [2 * _em(large / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, options, rates, 2) for voxels in halves]
-                masks = [large * _masked(voxels, box, rates) for voxels in halves]
-                em += 2 * FIRST * (sum(each) + sum(masks)) / shared_by(options.threads, facts.cores, FIRST)
+            em += SPLITS * _halves(few, halves, box, options.classes, rates) / shared_by(options.threads, facts.cores, SPLITS)
+            if options.classes > _FILLED:  # one is likely to spare: halves of the two largest are asked whether they hold two
+                large = few / _FILLED
+                em += 2 * FIRST * _halves(large, halves, box, 2, rates) / shared_by(options.threads, facts.cores, FIRST)
         clustering += em / _DEVICE if gpu else em
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
@@ -110,11 +106,16 @@ def _told_by(step: Iteration, box: int, pixel: float, options: ClassifyOptions) 
     return min(step.voxels, _voxels(shell))
 
 
-def _em(n: float, voxels: float, rounds: int, box: int, options: ClassifyOptions, rates: Rates, classes: int = 0) -> float:
+def _em(n: float, voxels: float, rounds: int, box: int, classes: int, rates: Rates) -> float:
     """Seconds of leave-one-out EM of n particles at fixed poses, of at most so many rounds: particles compared, differences masked."""
-    classes = classes or options.classes
     each = (classes + 1) * (_masked(voxels, box, rates) + _ROUND)
     return min(1.0, _SETTLED * classes) * rounds * (classes * n * voxels * _COMPARED + each)
+
+
+def _halves(n: float, asked: list[float], box: int, classes: int, rates: Rates) -> float:
+    """Seconds of leave-one-out EM of the two halves of n particles, for each number of voxels that is asked about."""
+    each = [2 * _em(n / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, classes, rates) for voxels in asked]
+    return sum(each) + sum(n * _masked(voxels, box, rates) for voxels in asked)
 
 
 def _masked(voxels: float, box: int, rates: Rates) -> float:

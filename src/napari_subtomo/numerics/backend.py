@@ -149,7 +149,7 @@ def release_memory(device: str) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let this program keep what it frees until `release_memory`, where that can be asked for.
+    """Let this program keep much of what it frees, up to `KEPT_BYTES` of each thread, where that can be asked for.
 
     An array that is made and dropped for every particle would otherwise be taken from the system, filled with zeros page by page, and
     given back each time; threads of a program wait for each other while that is done.

@@ -94,7 +94,7 @@ def _folding(n: int, size: int, edge: int) -> tuple[npt.NDArray[np.float32], npt
     """Cosines and sines of nodes (rows) and folded positions, shape (E, 2·(n//2) + 1); (-i)^j e^{-iθx} of x and nodes, j = 0, 1, 2."""
     half = n // 2
     _, x = _matrices(n, size, edge)
-    above = np.exp(-2j * np.pi * (np.outer(_wrapped(edge), np.arange(half + 1)) % size) / size)
+    above = np.exp(-2j * np.pi * (np.outer(wrapped_frequencies(edge), np.arange(half + 1)) % size) / size)
     real = np.concatenate([above.real, -above.imag[:, 1:]], axis=1)
     turned = np.stack([x, -1j * x, -x]).astype(np.complex64)
     return real.astype(np.float32), np.ascontiguousarray(turned).view(np.float32)
@@ -104,12 +104,12 @@ def _folding(n: int, size: int, edge: int) -> tuple[npt.NDArray[np.float32], npt
 def _matrices(n: int, size: int, edge: int) -> tuple[ComplexMatrix, ComplexMatrix]:
     """e^{-2πi k·x/P} of positions in the box (rows) and nodes (columns), along z and y, and along x."""
     position = np.arange(n) - n // 2
-    whole = np.exp(-2j * np.pi * (np.outer(position, _wrapped(edge)) % size) / size)
+    whole = np.exp(-2j * np.pi * (np.outer(position, wrapped_frequencies(edge)) % size) / size)
     half = np.exp(-2j * np.pi * (np.outer(position, np.arange(edge // 2 + 1)) % size) / size)
     return whole.astype(np.complex64), half.astype(np.complex64)
 
 
-def _wrapped(edge: int) -> npt.NDArray[np.int64]:
-    """Frequencies of nodes along an axis that wraps."""
-    wrapped: npt.NDArray[np.int64] = np.rint(np.fft.fftfreq(edge, 1 / edge)).astype(np.int64)
-    return wrapped
+def wrapped_frequencies(edge: int) -> npt.NDArray[np.int64]:
+    """Frequencies of nodes along an axis that wraps, shape (edge,)."""
+    frequencies: npt.NDArray[np.int64] = np.rint(np.fft.fftfreq(edge, 1 / edge)).astype(np.int64)
+    return frequencies
