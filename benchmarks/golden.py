@@ -199,7 +199,7 @@ def compare(root: Path, seeds: list[int], work: Path) -> dict[str, Any]:
             found["runs"][f"{source} {way}"] = figures(root, source, folder, weight) | {"cpu_seconds": seconds}
     wider, seconds = classified(root, "3d", "default", 1, work, code, "--offset-range", "3")
     found["runs"]["3d default, 3 px"] = figures(root, "3d", wider, weight) | {"cpu_seconds": seconds}
-    longer, _ = classified(root, "3d", "default", 1, work, code, "--offset-range", "3", "--iterations", "10")
+    longer, _ = classified(root, "3d", "default", 1, work, code, "--offset-range", "3", "--iterations", "10", "--no-stop-when-converged")
     found["ten_iterations"] = long_run(root, longer / "run_it010_data.star")
     for way in WAYS:
         rows = [figures(root, "3d", classified(root, "3d", way, seed, work, code)[0], weight) for seed in seeds]

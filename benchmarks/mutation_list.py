@@ -47,6 +47,7 @@ LARGE_SETS = ("tests/em/test_large_sets.py",)
 SUBDIVISION = ("tests/em/test_subdivision.py",)
 PEAKS = ("tests/em/test_peaks.py",)
 STEPS = ("tests/em/test_poses.py",)
+BESIDE = ("tests/em/test_frames_beside.py",)
 TURNED_AGAIN = ("tests/em/test_global_search.py::test_particles_are_turned_again_when_the_shell_needs_a_finer_step_and_only_then",)
 AT_POSES = ("tests/em/test_classes_at_poses.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
@@ -329,6 +330,8 @@ MUTATIONS = (
     Mutation("peaks: the other way", "em/peaks.py", "slope = c[:, 1:4] +", "slope = -c[:, 1:4] +", PEAKS),
     Mutation("peaks: what is not known is likely", "em/peaks.py", "np.exp(-least)", "np.exp(-0.1 * least)", PEAKS),
     Mutation("steps coarser than the shells need", "em/poses.py", "math.ceil(RUNGS", "math.floor(RUNGS", STEPS),
+    Mutation("grid not turned back to the poses", "em/poses.py", "ASIDE.T @ self.rotations", "ASIDE @ self.rotations", BESIDE),
+    Mutation("search on the nodes of the grid", "em/poses.py", "[0.5, -0.35, 0.7]", "[0.0, 0.0, 0.0]", BESIDE),
     Mutation("particles stay where they were first found", "em/frames.py", "if finer > state.frame_step", "if finer > 0", TURNED_AGAIN),
     Mutation("what a GPU has no room for is left out", "em/turning.py", "range(first, len(frames))", "range(first, first)", TURNING),
 )

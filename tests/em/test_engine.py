@@ -129,11 +129,14 @@ def test_pure_noise_has_no_signal_and_goes_to_the_empty_class():
 
 
 def test_wedge_orientation_alone_makes_no_classes():
-    one = world.simulate(n=24, count=80, snr=0.3, species=1, seed=6, wedges=(0.0, 90.0))
-    state, _ = run(
-        world.setup(one, classes=2, iterations=5, consensus_iterations=3, empty_class=False, angular_step=5.0, fixed_sampling=True)
-    )
-    assert abs(rand_index(state.labels, one.tomogram)) < 0.05
+    found = []
+    for seed in (6, 7, 8):  # of one sample in twenty, chance alone makes an index above 0.05
+        one = world.simulate(n=24, count=80, snr=0.3, species=1, seed=seed, wedges=(0.0, 90.0))
+        state, _ = run(
+            world.setup(one, classes=2, iterations=5, consensus_iterations=3, empty_class=False, angular_step=5.0, fixed_sampling=True)
+        )
+        found.append(rand_index(state.labels, one.tomogram))
+    assert abs(np.mean(found)) < 0.05
 
 
 def test_grey_scale_of_the_data_changes_nothing(two_species, finished):

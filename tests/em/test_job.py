@@ -430,7 +430,8 @@ def test_more_iterations_later_are_the_longer_run(plain: JobFolder, world: World
     assert complete_iterations(short.path) == [0, 1, 2, 3]
     em_files.classify(project, world, f"Class3D/{tmp_path.name}", iterations=LAST)
     assert complete_iterations(short.path) == list(range(LAST + 1))
-    np.testing.assert_array_equal(particles(short).class_numbers, particles(plain).class_numbers)
+    # where fewer iterations are planned classes begin earlier, and which of two of one size is the first may be another
+    assert rand_index(particles(short).class_numbers, particles(plain).class_numbers) == 1.0
 
 
 def test_a_finished_run_asked_for_again_only_says_what_it_found(

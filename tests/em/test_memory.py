@@ -26,9 +26,7 @@ import starfile  # a job has read its particles
 from helpers import em_world as world
 from napari_subtomo.em.engine import initial_state, one_iteration
 from napari_subtomo.em.memory import needs
-from napari_subtomo.numerics.backend import keep_freed_memory
 from napari_subtomo.progress import Silent
-keep_freed_memory()  # as a job does
 small = world.simulate(n=32, count=60, snr=1.0, species=2, seed=3)
 setup = world.setup(small, **{options!r})
 state = initial_state(setup)

@@ -39,7 +39,7 @@ OPTIONS = {
 
 def partly_known() -> World:
     """Two species with known offsets in part, and empty places."""
-    made = simulate(n=16, count=24, empty=6, snr=1.0, species=2, error=5.0, seed=2, domain=2.0)
+    made = simulate(n=16, count=24, empty=6, snr=1.0, species=2, error=8.0, seed=3, domain=2.0)
     made.given_offsets = made.offsets + np.random.default_rng(3).normal(size=made.offsets.shape) * 0.5
     return made
 

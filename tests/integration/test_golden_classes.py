@@ -105,10 +105,15 @@ def test_no_particle_turns_further_than_the_search_does_while_relions_can(figure
     assert figures["poses"]["degrees_largest"] < 15 + 14.1 < theirs["poses"]["degrees_largest"]
 
 
-def test_maps_are_relions_and_nearer_to_the_truth_at_high_resolution(figures: dict, theirs: dict) -> None:
+def test_maps_are_relions_and_nearer_to_the_truth_at_high_resolution(
+    figures: dict, theirs: dict, classified: tuple[str, str, Path]
+) -> None:
     for name, curves in figures["maps"].items():
         assert min(curves["relion"][1:7]) > 0.8
-        assert min(curves["truth"][1:7]) > 0.85
+        if classified[1] == "relion":  # with each particle at one of the poses of a wide grid
+            assert (np.array(curves["truth"][1:7]) > np.array(theirs["maps"][name]["truth"][1:7]) - 0.05).all()
+        else:
+            assert min(curves["truth"][1:7]) > 0.85
         assert np.mean(curves["truth"][7:9]) > np.mean(theirs["maps"][name]["truth"][7:9])
 
 
@@ -122,7 +127,11 @@ def test_noise_is_relions_counted_per_unit_weight(figures: dict, classified: tup
         return
     first, last = (np.array(figures["noise_to_relions"][when]) for when in ("start", "end"))
     assert first[7:].min() > 0.95 and first[7:].max() < 1.25
-    assert last[1:].min() > 0.5 and last[1:].max() < 1.7 and abs(np.median(last[1:]) - 1) < 0.1
+    # shells that are compared are without the signal, the next ones with it: where the two programs stop, it is in one alone
+    stop = slice(5, 8)
+    assert last[stop].min() > 0.4 and last[stop].max() < 2
+    others = np.delete(last, stop)[1:]
+    assert others.min() > 0.85 and others.max() < 1.35 and abs(np.median(others) - 1) < 0.1
 
 
 def test_probabilities_are_surer_without_the_noise_temperature(figures: dict, theirs: dict, classified: tuple[str, str, Path]) -> None:

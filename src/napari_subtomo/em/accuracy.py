@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.expectation import EStep, rotated
 from napari_subtomo.em.lattice import Lattice
+from napari_subtomo.em.poses import ASIDE
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
@@ -85,7 +86,7 @@ def expected_errors(step: EStep, prepared: Prepared, results: ParticleResults, s
         rng = np.random.default_rng([seed, 6, c])
         chosen = np.sort(rng.permutation(members)[:PARTICLES])
         axes = rng.integers(3, size=len(chosen))
-        weights = _weights(step, prepared, chosen, step.poses.rotations[results.rotation[chosen]])
+        weights = _weights(step, prepared, chosen, step.poses.rotations[results.rotation[chosen]] @ _aside(step))
         turned = turned_losses(references, c)
         angles = crossing(ANGLES, _sums(weights, turned, axes))
         nearest = np.abs(np.log(ANGLES[None] / angles[:, None])).argmin(1)
@@ -125,7 +126,7 @@ def crossing(ladder: FloatArray, loss: FloatArray) -> FloatArray:
 
 
 def turned_references(step: EStep, threads: int = 1) -> npt.NDArray[np.complex64]:
-    """Means of the classes' references over the folds, as they are and turned about their x, y and z.
+    """Means of the classes' references over the folds, as they are and turned about their x, y and z, all seen from aside (`_aside`).
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def turned_references(step: EStep, threads: int = 1) -> npt.NDArray[np.complex64
     columns = np.concatenate([step.grid.transform(_reference(step, c)).reshape(-1, 1) for c in range(step.model.maps.shape[1])], axis=1)
     vectors = np.eye(3)[:, None, :] * ANGLES[None, :, None]
     rotations = np.concatenate([np.eye(3)[None], rotation_vectors_to_matrices(vectors.reshape(-1, 3))])
-    pieces = np.array_split(rotations, max(1, min(threads, len(rotations))))
+    pieces = np.array_split(_aside(step).T @ rotations, max(1, min(threads, len(rotations))))
     return np.concatenate(list(ordered_map(lambda some: rotated(step, columns, some), pieces, threads)))
 
 
@@ -160,6 +161,11 @@ def shifted_losses(step: EStep, references: npt.NDArray[np.complex64], c: int) -
     return losses
 
 
+def _aside(step: EStep) -> FloatArray:
+    """What turns the points at which references are compared, off the nodes of a padded grid: see `PoseGrid.beside`."""
+    return ASIDE if step.grid.padding > 1 else np.eye(3)
+
+
 def _reference(step: EStep, c: int) -> Values:
     """Mean of a class's references over the folds."""
     mean: Values = step.model.maps[:, c].mean(0)
@@ -167,7 +173,7 @@ def _reference(step: EStep, c: int) -> Values:
 
 
 def _weights(step: EStep, prepared: Prepared, ids: npt.NDArray[np.int64], turns: FloatArray) -> Values:
-    """W/(κ σ²) of particles in the frame of the reference at their best rotations, times squared scales; shape (m, V).
+    """W/(κ σ²) of particles at the points of the reference that these turns bring to their frames, times squared scales; shape (m, V).
 
     Nearest voxels: sums over thousands of them need no interpolation.
     """

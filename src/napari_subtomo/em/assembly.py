@@ -14,6 +14,7 @@ from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.model import Particles
 from napari_subtomo.em.noise import NoiseGroups
+from napari_subtomo.em.poses import frames_beside
 from napari_subtomo.em.prepare import Prepared, particle_power, prepare
 from napari_subtomo.em.remembered import Load
 from napari_subtomo.geometry.symmetry import symmetry_matrices
@@ -36,9 +37,13 @@ class Labels:
 
 
 def particle_frames(options: ClassifyOptions, angles: FloatArray) -> FloatArray:
-    """Frames that particles with these input orientations (n, 3, 3) are prepared in: those, or the boxes' where all are searched."""
-    local = options.local_range >= 0 or not options.align
-    return angles if local else np.repeat(np.eye(3)[None], len(angles), axis=0)
+    """Frames that particles with these input orientations (n, 3, 3) are prepared in.
+
+    Those, where they stay as they are; frames beside them (`PoseGrid.beside`) for a search about them; the boxes' where all are searched.
+    """
+    if not options.align or options.local_range == 0:
+        return angles
+    return frames_beside(angles) if options.local_range > 0 else np.repeat(np.eye(3)[None], len(angles), axis=0)
 
 
 def particle_mask(options: ClassifyOptions, box: int, pixel_size: float) -> npt.NDArray[np.float32] | None:

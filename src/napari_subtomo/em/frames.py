@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.poses import needed_step, steps_for
+from napari_subtomo.em.poses import frames_beside, needed_step, steps_for
 from napari_subtomo.em.prepare import prepare
 from napari_subtomo.em.resident import Residence
 from napari_subtomo.em.solvent import particle_radius
@@ -51,7 +51,7 @@ def searches_everywhere(setup: Setup, state: State) -> bool:
 def in_frames(setup: Setup, state: State, reporter: Reporter) -> Setup:
     """The setup with its particles in the frames that the iteration after a state needs; they are resampled where they are in others."""
     found = setup.options.align and setup.options.local_range < 0 and not searches_everywhere(setup, state)
-    frames, centres = (state.frames, state.centres) if found else (setup.frames, setup.input_offsets)
+    frames, centres = (frames_beside(state.frames), state.centres) if found else (setup.frames, setup.input_offsets)
     if not setup.held.are(frames, centres):
         setup.held.resident.clear()
         setup.held.frames = np.zeros((0, 3, 3))  # nothing to rely on if this is stopped halfway

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from napari_subtomo.em.accumulate import map_sums, shell_sums
 from napari_subtomo.em.expectation import EStep, compare, reference_volumes, search
 from napari_subtomo.em.lattice import Lattice
-from napari_subtomo.em.poses import coarse_limits
+from napari_subtomo.em.poses import coarse_limits, frames_beside
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.remembered import Load
 from napari_subtomo.em.solvent import particle_radius
@@ -56,7 +56,7 @@ class Candidates:
     particle : ndarray, shape (c,), int
         Which particle each of the candidates belongs to, ascending; the best of a particle first.
     frames : ndarray, shape (c, 3, 3)
-        Orientations in the subtomogram frame.
+        Beside the orientations (`PoseGrid.beside`), in the subtomogram frame.
     offsets : ndarray, shape (c, 3)
         Where the particle sits, pixels in the subtomogram frame.
     """
@@ -203,7 +203,7 @@ def screen(step: EStep, prepared: Prepared, input_offsets: FloatArray, mates: Fl
     chosen = [distinct(step.poses.rotations[rotation[i]], log[i], apart, mates, CANDIDATES) for i in range(count)]
     particle = np.repeat(np.arange(count), [len(c) for c in chosen])
     at = np.concatenate(chosen)
-    frames = step.poses.rotations[rotation[particle, at]]
+    frames = frames_beside(step.poses.rotations[rotation[particle, at]])
     found = step.poses.shifts[shift[particle, at]]
     return Candidates(particle, frames, input_offsets[particle] + found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ COARSE_ANGLE_RULE = 1.2
 COARSE_SHIFT_RULE = 0.4
 LEAST_SHELLS = 3
 RUNGS = 3  # to half a step
+# Frames of particles lie beside the poses about which they are searched, by 53 degrees about an odd axis: see `PoseGrid.beside`.
+ASIDE = rotation_vectors_to_matrices(np.degrees([0.5, -0.35, 0.7]))
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,25 @@ class PoseGrid:
         """Whether there is but one pose, that of the particle's own frame."""
         return len(self.rotations) == len(self.shifts) == 1
 
+    def beside(self) -> PoseGrid:
+        """The grid for particles in `frames_beside` the poses that it is about: `(R_p S) · (Sᵀ dR) = R_p · dR`.
+
+        A reference that is hardly turned has its samples on nodes of the padded grid, where nothing is interpolated, and the division
+        of maps by the envelope of interpolation makes them wrong by up to a tenth. Such poses would fit worse than others that are as
+        right, and the reference would turn away from them (docs/decisions/frames-beside-poses.md).
+        """
+        return replace(self, rotations=ASIDE.T @ self.rotations)
+
     @classmethod
     def single(cls) -> PoseGrid:
         """The stored pose alone."""
         return cls(np.eye(3)[None], np.zeros(1), np.zeros((1, 3)), 0.0, 0.0, 0.0)
+
+
+def frames_beside(poses: FloatArray) -> FloatArray:
+    """Frames for particles that are searched about these poses (n, 3, 3) by the grid that `PoseGrid.beside` gives."""
+    frames: FloatArray = poses @ ASIDE
+    return frames
 
 
 def needed_step(asked: float, allowed: float) -> float:

@@ -53,13 +53,15 @@ def iteration_poses(setup: Setup, state: State, iteration: int, reporter: Report
         poses = pose_grid(angle, o.local_range, shift, o.offset_range, rng)
         if setup.priors is not None and o.local_range < 0:
             poses = restricted(poses, setup.priors)
+        poses = poses.beside() if o.local_range > 0 else poses
         return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
     group_order = len(setup.mates)
     if not searches_everywhere(setup, state):
-        poses = found_grid(angle, LOCAL_STEPS * state.frame_step, shift, min(LOCAL_SHIFTS * shift, o.offset_range), rng, group_order)
+        reach = LOCAL_STEPS * state.frame_step, min(LOCAL_SHIFTS * shift, o.offset_range)
+        poses = found_grid(angle, reach[0], shift, reach[1], rng, group_order).beside()
         return poses if setup.relaxed is None else with_mates(poses, setup.relaxed)
     coarse_step, coarse_shift, _ = coarse_sampling(setup, state)
-    return found_grid(angle, REACH * coarse_step, shift, min(coarse_shift, o.offset_range), rng, group_order)
+    return found_grid(angle, REACH * coarse_step, shift, min(coarse_shift, o.offset_range), rng, group_order).beside()
 
 
 def coarse_pass(setup: Setup, state: State, fine: EStep) -> EStep:

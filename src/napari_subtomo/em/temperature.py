@@ -33,7 +33,7 @@ def noise_temperature(
     noise : ndarray, shape (n noise groups, S)
         σ² per unit weight.
     envelope : ndarray, shape (n, n, n)
-        Where templates have density, e.g. the reference's magnitude.
+        Where templates have density, e.g. the reference's magnitude. Best not turned as the particles are, whose signal counts as noise.
     first_shell : int
         Shells from here on are used; there must be no signal to speak of in a single particle.
     seed : int
