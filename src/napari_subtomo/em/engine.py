@@ -53,7 +53,7 @@ class Setup:
     order : ndarray, shape (n,)
         Row of the input file of each particle in the engine's order.
     frames : ndarray, shape (n, 3, 3)
-        R_p; identity where a search over all orientations begins.
+        R_p, beside the poses about which particles are searched (`PoseGrid.beside`); identity where a search over all orientations begins.
     input_orientations : ndarray, shape (n, 3, 3)
     input_offsets : ndarray, shape (n, 3)
         Pixels, in the subtomogram frame.

@@ -2,7 +2,7 @@
 
 The coarse pass compares all particles, in the frame of their boxes, with all orientations that symmetry leaves different, on the shells
 that its step can tell apart. It ranks orientations, no more: of each particle the best few that lie well apart are kept. About each of
-these the particle is resampled in that orientation's own frame, so that one small grid of turns serves all particles and candidates,
+these the particle is resampled in a frame beside that orientation, so that one small grid of turns serves all particles and candidates,
 and the general E-step runs on all shells. Candidates of a particle share its posterior by their evidence, and all of them go into the
 maps with it.
 """
