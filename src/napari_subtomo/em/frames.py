@@ -1,8 +1,8 @@
 """Which frames particles are in, and how they get into others.
 
 A search over all orientations begins in the frames of the boxes and goes on about poses that it has found: each particle is resampled
-into the frame of its own pose, in place, and from then on one small grid of turns serves all. Frames belong to the state of an
-iteration, so that a run that was stopped goes on as if it had not been.
+into a frame beside its own pose (`PoseGrid.beside`), in place, and from then on one small grid of turns serves all. These poses belong
+to the state of an iteration, so that a run that was stopped goes on as if it had not been.
 """
 
 from __future__ import annotations

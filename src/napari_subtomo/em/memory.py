@@ -1,6 +1,6 @@
 """Bytes that an EM job needs at its fullest moment, from the arrays that its parts make; `benchmarks/forecast.py` measures how true it is.
 
-Peaks are those of one part at a time: what a part leaves unused is given back to the system before the next one.
+Peaks are those of one part at a time: most of what a part leaves unused is given back to the system before the next one.
 """
 
 from __future__ import annotations

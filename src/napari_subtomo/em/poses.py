@@ -78,7 +78,7 @@ class PoseGrid:
 
 
 def frames_beside(poses: FloatArray) -> FloatArray:
-    """Frames for particles that are searched about these poses (n, 3, 3) by the grid that `PoseGrid.beside` gives."""
+    """Frames, shape (n, 3, 3), for particles that are searched about these poses (n, 3, 3) by the grid that `PoseGrid.beside` gives."""
     frames: FloatArray = poses @ ASIDE
     return frames
 

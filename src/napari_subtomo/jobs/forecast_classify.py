@@ -112,10 +112,10 @@ def _em(n: float, voxels: float, rounds: int, box: int, classes: int, rates: Rat
     return min(1.0, _SETTLED * classes) * rounds * (classes * n * voxels * _COMPARED + each)
 
 
-def _halves(n: float, asked: list[float], box: int, classes: int, rates: Rates) -> float:
+def _halves(n: float, several: list[float], box: int, classes: int, rates: Rates) -> float:
     """Seconds of leave-one-out EM of the two halves of n particles, for each number of voxels that is asked about."""
-    each = [2 * _em(n / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, classes, rates) for voxels in asked]
-    return sum(each) + sum(n * _masked(voxels, box, rates) for voxels in asked)
+    each = [2 * _em(n / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, classes, rates) for voxels in several]
+    return sum(each) + sum(n * _masked(voxels, box, rates) for voxels in several)
 
 
 def _masked(voxels: float, box: int, rates: Rates) -> float:
