@@ -27,8 +27,9 @@ from napari_subtomo.numerics import fourier, fsc
 from napari_subtomo.numerics.backend import device_context, namespace, to_device
 from napari_subtomo.numerics.ctf import ctf, dose_weight
 from napari_subtomo.numerics.masks import soft_sphere
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.numerics.planes import PlaneSums
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
+from napari_subtomo.numerics.rotate import Interpolation, rotate_volume
 from napari_subtomo.numerics.slices import insert_slices, slice_insertion
 from napari_subtomo.numerics.wedge import make_wedge
 from napari_subtomo.progress import Silent

@@ -35,7 +35,7 @@ from napari_subtomo.em.statistics import Sums  # noqa: E402
 from napari_subtomo.io.project import JobFolder, Project  # noqa: E402
 from napari_subtomo.numerics.fourier import lowpass  # noqa: E402
 from napari_subtomo.numerics.masks import soft_sphere  # noqa: E402
-from napari_subtomo.numerics.rotate import PaddedGrid  # noqa: E402
+from napari_subtomo.numerics.padded_grid import PaddedGrid  # noqa: E402
 from napari_subtomo.options.classify import ClassifyOptions  # noqa: E402
 from napari_subtomo.progress import Silent  # noqa: E402
 

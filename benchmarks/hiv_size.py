@@ -194,7 +194,8 @@ def fill(prepared: Any, maps: np.ndarray, labels: np.ndarray, tilts: np.ndarray,
     """Write data and weights of all particles; `tilts` (n, 3, 3) turn each particle's frame into that of its tomogram."""
     from napari_subtomo.geometry.orientations import rotation_vectors_to_matrices
     from napari_subtomo.numerics.backend import device_context, namespace, to_device, to_host
-    from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+    from napari_subtomo.numerics.padded_grid import PaddedGrid
+    from napari_subtomo.numerics.rotate import Interpolation
 
     lattice, count = prepared.lattice, len(labels)
     grid = PaddedGrid(lattice.n).up_to(int(lattice.shell[-1]))

@@ -35,7 +35,7 @@ PARTS = {
     "references turned into Fourier space": (work, "reference_volumes"),
     "expectation": (work, "search"),
     "maximisation": (work, "map_sums"),
-    "  back-rotation": (accumulate, "_insert"),
+    "  back-rotation": (accumulate, "insert"),
     "noise and scales": (work, "shell_sums"),
     "next references": (engine, "_next_state"),
     "report": (engine, "describe"),
@@ -59,6 +59,20 @@ def watch(seconds: dict[str, float]) -> None:
 
     for part, (module, function) in PARTS.items():
         setattr(module, function, watched(part, getattr(module, function)))
+
+
+def at_the_end(root: Path, offset_step: float, threads: int = 2, angular_step: float = 3.75) -> tuple[engine.Setup, State]:
+    """The demo's classification after all but two of its iterations, to be gone on with in other steps."""
+    folder = root / "Class3D/job004"
+    options = ClassifyOptions(
+        optimisation_set=root / "Extract/job002/optimisation_set.star",
+        reference=root / "Reconstruct/job003/merged.mrc",
+        **{"classes": 3, "iterations": 99, "mask_diameter": 380.0, "initial_lowpass": 60.0, "local_range": 10.0, "offset_range": 2.0},
+        **{"angular_step": angular_step, "offset_step": offset_step, "fixed_sampling": True, "threads": threads, "device": "cpu"},
+    )
+    particles, tomograms, _ = resolve_inputs(options, Project(root))
+    setup = inputs.set_up(options, particles, Project(root), Silent(), tomograms, root)
+    return setup, read_state(folder / f"run_it{complete_iterations(folder)[-3]:03d}_state.npz")
 
 
 def ranks(setup: engine.Setup, state: State) -> dict[str, Any]:
@@ -94,20 +108,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     root = arguments.project.resolve()
-    folder = root / "Class3D/job004"
     found: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     watch(seconds)
     for offset_step in (1.0, 0.5):
-        options = ClassifyOptions(
-            optimisation_set=root / "Extract/job002/optimisation_set.star",
-            reference=root / "Reconstruct/job003/merged.mrc",
-            **{"classes": 3, "iterations": 99, "mask_diameter": 380.0, "initial_lowpass": 60.0, "local_range": 10.0, "offset_range": 2.0},
-            **{"angular_step": arguments.angular_step, "offset_step": offset_step, "fixed_sampling": True, "threads": 2, "device": "cpu"},
-        )
-        particles, tomograms, _ = resolve_inputs(options, Project(root))
-        setup = inputs.set_up(options, particles, Project(root), Silent(), tomograms, root)
-        state = read_state(folder / f"run_it{complete_iterations(folder)[-3]:03d}_state.npz")
+        setup, state = at_the_end(root, offset_step, angular_step=arguments.angular_step)
         table = ranks(setup, state)
         with threadpool_limits(1, user_api="blas"):  # as the job does: folds are threads
             for _ in range(2):

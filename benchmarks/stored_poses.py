@@ -26,7 +26,7 @@ from napari_subtomo.em.poses import PoseGrid
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.stored_poses import iterate_stored
 from napari_subtomo.numerics.masks import soft_sphere
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Silent
 
 CASES = ((200, 48, 3, 12), (1000, 48, 3, 12), (1000, 48, 9, 12), (500, 64, 3, 20))  # particles, box, classes, last shell

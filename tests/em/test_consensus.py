@@ -15,7 +15,7 @@ import pytest
 
 from napari_subtomo.em.maximisation import Maximiser
 from napari_subtomo.em.statistics import Sums
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 
 N, LAST, SHELLS, FOLDS, CLASSES = 12, 5, 7, 3, 2
 NOISE = np.array([3.0, 2.0, 1.5, 1.0, 0.8, 0.7, 0.6])

@@ -13,7 +13,7 @@ from napari_subtomo.em.poses import PoseGrid, pose_grid
 from napari_subtomo.em.prepare import prepare
 from napari_subtomo.em.turning import resample
 from napari_subtomo.numerics.masks import soft_sphere
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Silent
 
 

@@ -20,7 +20,7 @@ from napari_subtomo.io.mrc import read_mrc
 from napari_subtomo.io.project import JobFolder, Project
 from napari_subtomo.io.star import read_star
 from napari_subtomo.numerics.masks import soft_sphere
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Silent
 

@@ -13,7 +13,8 @@ from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.poses import PoseGrid, found_grid, frames_beside, pose_grid
 from napari_subtomo.em.sampling import iteration_poses
 from napari_subtomo.geometry.orientations import angular_distance, random_matrices
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation
 from napari_subtomo.progress import Silent
 
 

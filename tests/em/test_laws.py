@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from helpers import em_world as world
+from helpers.no_loops import without_loops
 
 from napari_subtomo.em import engine, poses, sampling, work
 from napari_subtomo.em.engine import initial_state, iterate
@@ -164,13 +165,23 @@ def test_a_reference_on_the_scale_of_the_data_grows_with_them(mixed, scale):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_number_of_threads_does_not_change_a_bit(mixed, plain, threads):
     """Two are the default."""
-    states, classes = run(world.setup(mixed, **OPTIONS, threads=threads))
-    for state, same in zip(states, plain[0], strict=True):
+    assert_same_bits(run(world.setup(mixed, **OPTIONS, threads=threads)), plain)
+
+
+def test_the_number_of_threads_does_not_change_a_bit_without_compiled_loops(mixed, monkeypatch):
+    without_loops(monkeypatch)
+    assert_same_bits(*(run(world.setup(mixed, **OPTIONS, threads=threads)) for threads in (1, 3)))
+
+
+def assert_same_bits(found, expected):
+    """Of states and classes of all iterations."""
+    states, classes = found
+    for state, same in zip(states, expected[0], strict=True):
         for name in (f.name for f in fields(State)):
             np.testing.assert_array_equal(getattr(state, name), getattr(same, name), err_msg=name)
-    for found, wanted in zip(classes, plain[1], strict=True):
-        np.testing.assert_array_equal(found.maps, wanted.maps)
-        np.testing.assert_array_equal(found.log_evidence, wanted.log_evidence)
+    for one, wanted in zip(classes, expected[1], strict=True):
+        np.testing.assert_array_equal(one.maps, wanted.maps)
+        np.testing.assert_array_equal(one.log_evidence, wanted.log_evidence)
 
 
 # --- the common frame ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from napari_subtomo.em.start import Common, cluster, leave_one_out, rand_index
 from napari_subtomo.em.statistics import Sums
 from napari_subtomo.numerics.fourier import centred_fft, full_to_half
 from napari_subtomo.numerics.masks import soft_sphere
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Silent
 
 N, FOLDS = 16, 3

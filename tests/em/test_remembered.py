@@ -12,7 +12,7 @@ from napari_subtomo.em.memory import FULL, KEPT_SHARE, needs, remembered
 from napari_subtomo.em.remembered import Remembered, Remembering, bytes_of, point_spread
 from napari_subtomo.em.turning import resample
 from napari_subtomo.geometry.orientations import random_matrices
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Silent
 

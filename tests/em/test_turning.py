@@ -16,7 +16,8 @@ from napari_subtomo.em.turning import resample, resample_many, turned
 from napari_subtomo.geometry.orientations import random_matrices
 from napari_subtomo.numerics.backend import namespace, to_device, to_host
 from napari_subtomo.numerics.masks import soft_sphere
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, sample
+from napari_subtomo.numerics.padded_grid import PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation, sample
 from napari_subtomo.progress import Silent
 
 N, COUNT, GPU = 16, 7, "cuda:1"

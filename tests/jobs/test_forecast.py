@@ -18,7 +18,7 @@ from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.forecast import duration, forecast, size
 from napari_subtomo.jobs.rates import DEFAULT, Rates, measure_rates
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.options.extract import ExtractOptions
 from napari_subtomo.options.pick import PickOptions

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from napari_subtomo.numerics import backend
-from napari_subtomo.numerics.few_nodes import low_frequencies, map_of
+from napari_subtomo.numerics.few_nodes import even_low_frequencies, low_frequencies, map_of, rim_at_both_ends
 from napari_subtomo.numerics.fourier import resize_centred
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 
 
 def of_cube(size: int, edge: int) -> tuple[Any, ...]:
@@ -34,6 +34,19 @@ def test_low_frequencies_are_those_of_the_padded_box(n: int, edge: int) -> None:
     assert found.dtype == np.complex64 and found.shape == (2, edge, edge, edge // 2 + 1)
     np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
     np.testing.assert_allclose(low_frequencies(volumes[1], 2 * n, edge), found[1], atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n", [11, 12])
+@pytest.mark.parametrize("edge", [6, 16])
+def test_low_frequencies_of_a_map_that_is_the_same_at_opposite_positions(n: int, edge: int) -> None:
+    spectrum = np.random.default_rng(4).normal(size=(n, n, n // 2 + 1))  # real, up to the rim of the box
+    volume = np.fft.fftshift(np.fft.irfftn(spectrum, s=(n, n, n), axes=(0, 1, 2))).astype(np.float32)
+    expected = padded(rim_at_both_ends(volume), 2 * n)[of_cube(2 * n, edge)]
+    np.testing.assert_allclose(expected.imag, 0, atol=1e-6 * np.abs(expected).max())
+    expected = expected.real
+    found = even_low_frequencies(volume, 2 * n, edge)
+    assert found.dtype == np.float32 and found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("n", [11, 12])

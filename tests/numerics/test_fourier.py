@@ -16,7 +16,8 @@ from napari_subtomo.numerics.fourier import (
     resize_centred,
     shells,
 )
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume
+from napari_subtomo.numerics.padded_grid import PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation, rotate_volume
 
 
 def blobs(points, n, sigma=1.6):

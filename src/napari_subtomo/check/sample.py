@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_subtomo.data.subtomograms import SubtomogramSource
 from napari_subtomo.io.particles import ParticleSet
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Reporter
 from napari_subtomo.reconstruct.average import in_order
 from napari_subtomo.reconstruct.sums import Lattice, insert

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.em.back_rotation import GridSums, finished, insert, together
 from napari_subtomo.em.basis import phases
 from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
-from napari_subtomo.em.pose_sums import PoseSums, Shifted, marked, pose_sums
+from napari_subtomo.em.pose_sums import PoseSums, Shifted, fold_sums, marked
 from napari_subtomo.em.posteriors import LEAST, Poses
 from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, rotate_volume, sample
+from napari_subtomo.numerics.rotate import Interpolation, sample
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SUMS_BYTES = 512 * 2**20  # data and weights summed by fold, class and rotation that are held at once
-SCATTER_BYTES = 48 * 2**20  # what inserting a chunk of points takes beside the sums, at least
-SCATTER_SHARE = 4  # or as often the bytes of the sums that a chunk gives: smaller ones would take longer to add than to make
-POINT_BYTES, VALUE_BYTES = 130, 28  # of a point that is inserted, and of each of its columns
-ARRANGED, DEVICE_ARRANGED = 1, 16  # rotations whose sums are brought into the order of insertion at once: in the cache, or in few calls
-SCATTER_PARTS = 4  # chunks at least, whatever the number of threads that take them
 
 
 def map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, mates: FloatArray, threads: int, reporter: Reporter) -> Sums:
@@ -65,20 +59,21 @@ def _map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, ma
     n_rotations, voxels = len(step.poses.rotations), step.lattice.prefix(last_shell)
     turns = to_device(step.phases(voxels), step.device)
     xp, shifted = namespace(turns), Shifted(step, prepared, turns, relative_weight(step).astype(np.float32))
-    columns = folds * classes
     held = np.bincount(poses.particle, poses.score, len(poses)) > LEAST
     members = [np.flatnonzero((step.particles.fold == f) & held) for f in range(folds)]
-    sums = xp.zeros((step.grid.nodes, columns), xp.complex64), xp.zeros((step.grid.nodes, columns), xp.float32)
+    sums = GridSums.zero(step, xp)
     rows = sum(marked(poses, ids, n_rotations, classes).sum(0) for ids in members)
     room = SUMS_BYTES if step.device == "cpu" else max(SUMS_BYTES, free_bytes(step.device) // 4)
     for used in _portions(np.asarray(rows), room // (12 * voxels)):
         reporter.stage("Maximisation", int(held.sum()), "particles")
-        one_fold = partial(pose_sums, shifted, poses, first=used[0], last=used[-1], reporter=reporter)
-        parts = list(ordered_map(one_fold, members, threads))
-        release_memory(step.device)
-        _insert(step, parts, used, sums, voxels, mates, threads, reporter)
+        parts: list[PoseSums] = []
+        for some in together(step, folds, threads):
+            parts = fold_sums(shifted, poses, members[some], used[0], used[-1], threads, reporter, parts)
+            if step.device != "cpu":
+                release_memory(step.device)
+            insert(step, parts, used, sums, some, voxels, mates, threads, reporter)
         del parts
-    return _finished(step, sums, mates, threads)
+    return finished(step, sums, mates, threads)
 
 
 def _portions(rows: IntArray, most: int) -> list[IntArray]:
@@ -88,109 +83,6 @@ def _portions(rows: IntArray, most: int) -> list[IntArray]:
         return []
     portion = (np.cumsum(rows[used]) - 1) // max(most, int(rows.max()))
     return np.split(used, np.flatnonzero(np.diff(portion)) + 1)
-
-
-def _insert(
-    step: EStep,
-    parts: list[PoseSums],
-    used: IntArray,
-    sums: tuple[Any, Any],
-    voxels: int,
-    mates: FloatArray,
-    threads: int,
-    reporter: Reporter,
-) -> None:
-    """Rotate the summed data of each rotation back and add them on the padded grid, shape (nodes, folds·classes)."""
-    (numerator, denominator), n_rotations = sums, len(step.poses.rotations)
-    xp, columns, classes = namespace(numerator), numerator.shape[1], step.model.maps.shape[1]
-    size = max(1, min(scatter_points(step.grid.nodes, columns) // voxels, -(-len(used) // SCATTER_PARTS)))
-    number = -(-len(used) // size)
-    # as many for each of two or four threads
-    chunks = np.array_split(used, min(len(used), -(-number // SCATTER_PARTS) * SCATTER_PARTS))
-    k = xp.asarray(step.lattice.k[:voxels])
-    inserted, at_once = _inserted(step, mates), ARRANGED if xp is np else DEVICE_ARRANGED
-    reporter.stage("Back-rotation", len(chunks) * len(inserted), "chunks")
-
-    def arranged(some: IntArray) -> tuple[Any, Any]:
-        """Sums of data and weights of these rotations, shape (folds·classes, rotations, voxels)."""
-        data = xp.zeros((columns, len(some), voxels), xp.complex64)
-        weight = xp.zeros((columns, len(some), voxels), xp.float32)
-        for f, rows in enumerate(parts):
-            for c in range(classes):
-                wanted = c * n_rotations + some
-                at = np.minimum(np.searchsorted(rows.keys, wanted), max(len(rows.keys) - 1, 0))
-                present = np.flatnonzero(rows.keys[at] == wanted) if len(rows.keys) else np.zeros(0, np.int64)
-                there, source = xp.asarray(present), xp.asarray(at[present])
-                data[f * classes + c, there], weight[f * classes + c, there] = rows.data[source], rows.weight[source]
-        return data, weight
-
-    def one_chunk(chunk: IntArray) -> tuple[Any, Any]:
-        data = xp.empty((len(chunk), voxels, columns), xp.complex64)
-        weight = xp.empty((len(chunk), voxels, columns), xp.float32)
-        for first in range(0, len(chunk), at_once):
-            some = slice(first, first + at_once)
-            data[some], weight[some] = (values.transpose(1, 2, 0) for values in arranged(chunk[some]))
-        a, b = None, None
-        for mate in inserted:
-            turn = xp.asarray((step.poses.rotations[chunk] @ mate).astype(np.float32))
-            interpolation = Interpolation(step.grid, (k[None] @ turn).reshape(-1, 3))
-            a = _added(a, interpolation.scatter(data.reshape(-1, columns)))
-            b = _added(b, interpolation.scatter(weight.reshape(-1, columns)))
-            reporter.advance()
-        return a, b
-
-    for a, b in ordered_map(one_chunk, chunks, threads):
-        numerator += a
-        denominator += b
-
-
-def _inserted(step: EStep, mates: FloatArray) -> FloatArray:
-    """Symmetry mates that data are inserted for: on an exact grid other orientations fall between the nodes, and summed maps are turned."""
-    return mates[:1] if step.grid.exact else mates
-
-
-def _finished(step: EStep, sums: tuple[Any, Any], mates: FloatArray, threads: int) -> Sums:
-    """Sums by fold and class on the host, Friedel mates and all symmetry mates counted."""
-    shape = (*step.model.maps.shape[:2], *step.grid.shape)
-    more = mates[len(_inserted(step, mates)) :]
-
-    def finished(columns: Any) -> Any:
-        out = np.empty((columns.shape[1], *step.grid.shape), columns.dtype)
-
-        def put(column: int) -> None:
-            out[column] = whole(step.grid, columns[:, column], more)
-
-        deque(ordered_map(put, range(len(out)), threads), maxlen=0)
-        return out.reshape(shape)
-
-    return Sums(*(finished(to_host(both)) for both in sums))
-
-
-def scatter_points(nodes: int, columns: int) -> int:
-    """Points that are inserted at once into so many columns of sums on so many nodes."""
-    return max(SCATTER_BYTES, SCATTER_SHARE * 12 * nodes * columns) // (POINT_BYTES + VALUE_BYTES * columns)
-
-
-def _added(sums: Any, more: Any) -> Any:
-    """A sum in place; there is none before the first."""
-    if sums is None:
-        return more
-    sums += more
-    return sums
-
-
-def whole(grid: PaddedGrid, sums: Any, more_mates: FloatArray) -> Any:
-    """A column of sums with both Friedel mates counted, and copies turned by further symmetry mates added."""
-    total = grid.symmetrise(sums.reshape(grid.shape))
-    if not len(more_mates):
-        return total
-    # DC turns into itself. All tilts meet there: as a spike between nodes that few share it would leak into the shells around it.
-    smooth, origin = total.copy(), total[0, 0, 0]
-    smooth[0, 0, 0] = (total[1, 0, 0] + total[-1, 0, 0] + total[0, 1, 0] + total[0, -1, 0] + 2 * total[0, 0, 1]).real / 6
-    volume = grid.to_map(smooth)
-    transform = grid.transform(volume + sum(rotate_volume(volume, mate) for mate in more_mates))
-    transform[0, 0, 0] = origin * (1 + len(more_mates))
-    return transform.astype(np.complex64) if np.iscomplexobj(sums) else np.maximum(transform.real, 0).astype(np.float32)
 
 
 def relative_weight(step: EStep) -> FloatArray:

@@ -19,7 +19,7 @@ from napari_subtomo.em.prepare import Prepared, particle_power, prepare
 from napari_subtomo.em.remembered import Load
 from napari_subtomo.geometry.symmetry import symmetry_matrices
 from napari_subtomo.numerics.masks import soft_sphere
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 

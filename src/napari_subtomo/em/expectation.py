@@ -28,7 +28,8 @@ from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation, squared
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
@@ -321,22 +322,36 @@ def passes(
     def turn(some: slice) -> None:
         pieces = np.array_split(step.poses.rotations[some], min(threads, some.stop - some.start))
         turns = list(ordered_map(lambda rotations: _interpolation(step, rotations, xp), pieces, threads))
+        ends = np.cumsum([len(piece) * step.voxels for piece in pieces])
+        places = [slice(end - len(piece) * step.voxels, end) for piece, end in zip(pieces, ends, strict=True)]
 
-        def of_fold(f: int, look: bool = True, lanes: int = 1) -> tuple[Basis, Any]:
-            parts = list(ordered_map(lambda turned: turned.gather(columns[f]).reshape(-1, step.voxels, classes), turns, lanes))
-            refs = xp.ascontiguousarray(xp.concatenate(parts).transpose(2, 0, 1)).reshape(-1, step.voxels)
-            power = refs.real**2 + refs.imag**2
-            if step.cross_correlation or not len(members[f]) or not look:
-                return Basis(refs, None, 0.0), power
+        def read(unit: tuple[int, int]) -> None:
+            f, i = unit
+            turns[i].gather(columns[f], values[f][:, places[i]].T)
+
+        def of_fold(f: int) -> tuple[Basis, Any]:
+            refs = values[f].reshape(-1, step.voxels)
+            power = squared(refs)
+            return fewer(f, refs) if f == first else Basis(refs, None, 0.0), power
+
+        def fewer(f: int, refs: Any) -> Basis:
+            if step.cross_correlation or not len(members[f]):
+                return Basis(refs, None, 0.0)
             weight = xp.asarray(step.mean_weight(members[f], prepared))
-            return reference_basis(refs, weight, len(members[f]) * len(shifts.functions)), power
+            return reference_basis(refs, weight, len(members[f]) * len(shifts.functions))
 
         first = next((f for f, ids in enumerate(members) if len(ids)), 0)
-        found = {first: of_fold(first, lanes=threads)}  # the others are on a thread each
-        look = found[first][0].mixing is not None  # where fewer functions do not stand for one fold's they do not for another's
-        rest = [f for f in range(len(columns)) if f != first]
-        found |= zip(rest, ordered_map(partial(of_fold, look=look), rest, threads), strict=True)
-        made.append([found[f] for f in range(len(columns))])
+        values = [xp.empty((classes, (some.stop - some.start) * step.voxels), xp.complex64) for _ in columns]
+        deque(ordered_map(read, [(f, i) for f in range(len(columns)) for i in range(len(turns))], threads), maxlen=0)
+        every = list(ordered_map(of_fold, range(len(columns)), threads))
+        values.clear()
+        if every[first][0].mixing is not None:  # where fewer functions do not stand for one fold's they do not for another's
+
+            def also(f: int) -> tuple[Basis, Any]:
+                return (every[f][0] if f == first else fewer(f, every[f][0].functions)), every[f][1]
+
+            every = list(ordered_map(also, range(len(columns)), threads))
+        made.append(every)
 
     while start < count:
         size = min(chunk if shrinking.most is None else min(chunk, shrinking.most), count - start)

@@ -25,7 +25,7 @@ from napari_subtomo.io.external_reconstruct import ExternalFiles, Request
 from napari_subtomo.io.mrc import write_mrc
 from napari_subtomo.io.project import JobFolder
 from napari_subtomo.numerics.few_nodes import wrapped_frequencies
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 

@@ -16,7 +16,7 @@ from napari_subtomo.em.start import Common
 from napari_subtomo.em.state import State
 from napari_subtomo.em.turning import turned
 from napari_subtomo.numerics.backend import namespace, to_device
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Reporter
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.em.turning import in_frame, transforms
 from napari_subtomo.em.work import shares
 from napari_subtomo.numerics.backend import device_context, namespace, to_host
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Quiet, Reporter
 
 if TYPE_CHECKING:

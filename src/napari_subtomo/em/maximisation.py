@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.statistics import Sums
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,18 +9,20 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_subtomo.em.accumulate import POINT_BYTES, SCATTER_PARTS, SUMS_BYTES, scatter_points
+from napari_subtomo.em.accumulate import SUMS_BYTES
+from napari_subtomo.em.back_rotation import PARTS, POINT_BYTES, SCATTER_PARTS, scatter_points
 from napari_subtomo.em.basis import ROWS
 from napari_subtomo.em.class_shell import ASKED, MOST, working_bytes
 from napari_subtomo.em.expectation import BLOCK_BYTES, REFERENCE_BYTES
 from napari_subtomo.em.global_search import BATCH_BYTES, POOL
 from napari_subtomo.em.plan import Iteration, iterations, lattice_voxels
 from napari_subtomo.em.pose_sums import BLOCK_BYTES as SHIFTED_BYTES
+from napari_subtomo.em.pose_sums import RANGES
 from napari_subtomo.em.remembered import bytes_of
 from napari_subtomo.em.seeding import VALUES, at_poses
 from napari_subtomo.em.streamed import streamed_bytes
 from napari_subtomo.errors import OptionError
-from napari_subtomo.numerics.backend import free_bytes
+from napari_subtomo.numerics.backend import free_bytes, loops, loops_bytes
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -62,7 +64,7 @@ class Memory:
     @property
     def peak(self) -> float:
         """Most memory at any time."""
-        return BASE + self.particles + UNUSED * self.working
+        return BASE + loops_bytes() + self.particles + UNUSED * self.working
 
 
 def remembered(options: ClassifyOptions, n: int, box: int, free: float | None, gpu: bool) -> float:
@@ -203,7 +205,11 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     held = _HELD * found
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
     few = n / step.folds * step.functions >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
-    turning = points * max(INDEX_BYTES + 50, 64 + 12 * references + threads * (40 if few else 16) * classes)
+    compiled = loops() is not None
+    if compiled:  # all folds at once; points alone
+        turning = points * (24 + 12 * references + threads * (40 if few else 0) * classes)
+    else:
+        turning = points * max(INDEX_BYTES + 50, 64 + 12 * references + threads * (40 if few else 16) * classes)
     comparing = points * 12 * references + options.threads * block + 8 * step.shifts * step.voxels
     search = max(turning, comparing) + _FOUND * found
     all_rows = references * step.rotations
@@ -213,9 +219,19 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     # shifted data of a block of poses, and what they are summed to
     added = min(SHIFTED_BYTES / (16 * step.map_voxels), _FEW * there / step.folds)
     summed = step.map_voxels * (16 * added + 12 * min(step.rotations * classes, added))
-    at_once = inserted(step, rows)
-    inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / at_once))) - 1)
-    insertion = 12 * nodes * references * (1 + inserting) + inserting * at_once * (INDEX_BYTES + _INSERTED * references)
+    if compiled:
+        folds = min(step.folds, math.ceil(options.threads / PARTS))  # whose sums are made and inserted at once
+        sums *= folds / step.folds
+        added, threads = min(SHIFTED_BYTES / (32 * step.map_voxels), there / step.folds), options.threads
+        summed = 28 * added * step.map_voxels * step.folds / max(step.folds, RANGES * threads)
+        # sums, those of a fold's second part; then what they are brought into
+        insertion = 16 * nodes * (references + folds * classes)
+        always_sums, brought = 16 * nodes * references, 28 * nodes * references
+    else:
+        at_once = inserted(step, rows)
+        inserting = 1 + _MORE * (max(1, min(options.threads, round(step.rotations * step.map_voxels / at_once))) - 1)
+        insertion = 12 * nodes * references * (1 + inserting) + inserting * at_once * (INDEX_BYTES + _INSERTED * references)
+        always_sums, brought = 0.0, 0.0
     together = in_block(8 * (step.voxels + classes) + 8 * step.shifts * classes, step)
     shells = 8 * nodes * references + options.threads * (64 * together + POINT_BYTES) * step.voxels
     maps = nodes * (40 * references + 60 * step.folds)
@@ -229,8 +245,8 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
         "coarse search": coarse,
         "search": always + search,
         "joining": always + _JOINED * found,
-        "summing": always + held + sums + threads * summed + 8 * step.shifts * step.map_voxels,
-        "insertion": always + held + sums + insertion,
+        "summing": always + held + always_sums + sums + threads * summed + 8 * step.shifts * step.map_voxels,
+        "insertion": always + held + max(sums + insertion, brought),
         "residuals": always + 12 * nodes * references + shells,
         "maps": always + maps,
     }

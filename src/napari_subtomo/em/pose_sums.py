@@ -7,8 +7,9 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,15 @@ import numpy.typing as npt
 from napari_subtomo.em.expectation import EStep
 from napari_subtomo.em.posteriors import Poses
 from napari_subtomo.em.prepare import Prepared
-from napari_subtomo.numerics.backend import free_bytes, namespace, scipy_namespace
+from napari_subtomo.em.threads import ordered_map
+from napari_subtomo.numerics.backend import free_bytes, loops, namespace, scipy_namespace
 from napari_subtomo.progress import Reporter
 
 IntArray = npt.NDArray[np.int64]
 
 BLOCK_BYTES = 32 * 2**20  # of the shifted data of a block, while they are made
 DEVICE_SHARE = 16  # on a GPU this part of its free memory
+RANGES = 2  # of voxels for each thread, of all folds together: folds alone are shared out unevenly
 
 
 @dataclass(frozen=True)
@@ -65,29 +68,117 @@ class Shifted:
         """v."""
         return int(self.turns.shape[1])
 
-    def data(self, ids: IntArray) -> Any:
-        """s G of some particles, weighted by noise group, shape (m, v)."""
-        xp, scale = namespace(self.turns), self._scale(ids)
-        return xp.asarray(self.prepared.G[ids, : self.voxels]) * xp.asarray(scale * self._factor(ids))
+    def data(self, ids: IntArray, voxels: slice | None = None) -> Any:
+        """s G of some particles, weighted by noise group, shape (m, v), or on some of the voxels."""
+        xp, scale, some = namespace(self.turns), self._scale(ids), slice(self.voxels) if voxels is None else voxels
+        return xp.asarray(self.prepared.G[ids, some]) * xp.asarray(scale * self._factor(ids, some))
 
-    def weight(self, ids: IntArray) -> Any:
+    def weight(self, ids: IntArray, voxels: slice | None = None) -> Any:
         """s² H of some particles, likewise."""
-        xp, scale = namespace(self.turns), self._scale(ids)
-        return xp.asarray(self.prepared.H[ids, : self.voxels]) * xp.asarray(scale**2 * self._factor(ids))
+        xp, scale, some = namespace(self.turns), self._scale(ids), slice(self.voxels) if voxels is None else voxels
+        return xp.asarray(self.prepared.H[ids, some]) * xp.asarray(scale**2 * self._factor(ids, some))
 
-    def _factor(self, ids: IntArray) -> npt.NDArray[np.float32]:
-        """Weight of each particle's noise group, shape (m, v)."""
-        factor: npt.NDArray[np.float32] = np.take(
-            self.relative[self.step.particles.noise[ids]], self.step.lattice.shell[: self.voxels], axis=1
-        )
+    def _factor(self, ids: IntArray, voxels: slice) -> npt.NDArray[np.float32]:
+        """Weight of each particle's noise group, shape (m, some)."""
+        spectra = self.relative[self.step.particles.noise[ids]]
+        factor: npt.NDArray[np.float32] = np.take(spectra, self.step.lattice.shell[voxels], axis=1)
         return factor
 
     def _scale(self, ids: IntArray) -> npt.NDArray[np.float32]:
         return self.step.model.scales[self.step.particles.group[ids]].astype(np.float32)[:, None]
 
 
+def fold_sums(
+    shifted: Shifted,
+    poses: Poses,
+    members: Sequence[IntArray],
+    first: int,
+    last: int,
+    threads: int,
+    reporter: Reporter,
+    used: Sequence[PoseSums] = (),
+) -> list[PoseSums]:
+    """Sums of folds at some rotations.
+
+    Parameters
+    ----------
+    shifted : Shifted
+    poses : Poses
+        With posteriors.
+    members : sequence of ndarray of int
+        The particles of each fold, ascending.
+    first, last : int
+        The rotations from one to another, both included.
+    threads : int
+        The result is the same with any number of them.
+    reporter : Reporter
+        Advanced by a particle at a time.
+    used : sequence of PoseSums
+        Sums that nobody needs any more: their memory is used again.
+
+    Returns
+    -------
+    list of PoseSums
+        Rows of classes and rotations that any pose of the fold has.
+    """
+    if loops() is not None and namespace(shifted.turns) is np:
+        return _compiled_sums(shifted, poses, members, first, last, threads, reporter, used)
+    return list(ordered_map(lambda ids: pose_sums(shifted, poses, ids, first, last, reporter), members, threads))
+
+
+def _compiled_sums(
+    shifted: Shifted,
+    poses: Poses,
+    members: Sequence[IntArray],
+    first: int,
+    last: int,
+    threads: int,
+    reporter: Reporter,
+    used: Sequence[PoseSums],
+) -> list[PoseSums]:
+    """`fold_sums` by a loop over particles and poses; ranges of voxels are summed beside each other."""
+    compiled, voxels, n_rotations = loops(), shifted.voxels, len(shifted.step.poses.rotations)
+    begun = [_no_sums(shifted, poses, ids, first, last, old) for ids, old in zip_longest(members, used[: len(members)])]
+    edges = np.linspace(0, voxels, -(-RANGES * threads // len(members)) + 1).astype(np.int64)
+
+    def some(unit: tuple[int, int]) -> None:
+        f, at = unit
+        here, (sums, place) = slice(int(edges[at]), int(edges[at + 1])), begun[f]
+        room = int(BLOCK_BYTES // (32 * max(here.stop - here.start, 1)))
+        for ids in np.array_split(members[f], max(1, -(-len(members[f]) // max(room, 1)))):
+            every = poses.rows_of(ids)
+            rows = place[poses.klass[every].astype(np.int64) * n_rotations + poses.rotation[every]]
+            start = np.append(0, np.cumsum(poses.start[ids + 1] - poses.start[ids]))
+            values = shifted.data(ids, here), shifted.weight(ids, here)
+            given = start, poses.shift[every], rows, poses.score[every], here.start
+            compiled.add_poses(*values, shifted.turns, *given, sums.data, sums.weight)
+            if at == 0:
+                reporter.advance(len(ids))
+
+    for _ in ordered_map(some, [(f, at) for f in range(len(members)) for at in range(len(edges) - 1)], threads):
+        pass
+    return [sums for sums, _ in begun]
+
+
+def _no_sums(
+    shifted: Shifted, poses: Poses, ids: IntArray, first: int, last: int, old: PoseSums | None = None
+) -> tuple[PoseSums, IntArray]:
+    """Sums of some particles at some rotations before anything is added; the row of each class · rotations + rotation, -1 for none."""
+    xp = namespace(shifted.turns)
+    taken = marked(poses, ids, len(shifted.step.poses.rotations), shifted.step.model.maps.shape[1])
+    taken[:, :first] = taken[:, last + 1 :] = False
+    keys = np.flatnonzero(taken)
+    place = np.where(taken.reshape(-1), np.cumsum(taken) - 1, -1)
+    shape = len(keys), shifted.voxels
+    if old is None or len(old.data) < len(keys):
+        return PoseSums(keys, xp.zeros(shape, xp.complex64), xp.zeros(shape, xp.float32)), place
+    sums = PoseSums(keys, old.data[: len(keys)], old.weight[: len(keys)])
+    sums.data[:], sums.weight[:] = 0, 0
+    return sums, place
+
+
 def pose_sums(shifted: Shifted, poses: Poses, ids: IntArray, first: int, last: int, reporter: Reporter) -> PoseSums:
-    """Sums of the poses of some particles at some rotations.
+    """Sums of the poses of some particles at some rotations, by sparse products.
 
     Broad posteriors have many thousand poses a particle: nothing is made that has as many entries, but for a block of particles.
 
@@ -108,13 +199,9 @@ def pose_sums(shifted: Shifted, poses: Poses, ids: IntArray, first: int, last: i
     PoseSums
         Rows of classes and rotations that any of these poses has.
     """
-    xp, voxels = namespace(shifted.turns), shifted.voxels
+    voxels = shifted.voxels
     n_rotations = len(shifted.step.poses.rotations)
-    taken = marked(poses, ids, n_rotations, shifted.step.model.maps.shape[1])
-    taken[:, :first] = taken[:, last + 1 :] = False
-    keys = np.flatnonzero(taken)
-    place = np.cumsum(taken) - 1  # of class · rotations + rotation
-    sums = PoseSums(keys, xp.zeros((len(keys), voxels), xp.complex64), xp.zeros((len(keys), voxels), xp.float32))
+    sums, place = _no_sums(shifted, poses, ids, first, last)
     room = BLOCK_BYTES if shifted.step.device == "cpu" else max(BLOCK_BYTES, free_bytes(shifted.step.device) // DEVICE_SHARE)
     wanted = (poses.rotation >= first) & (poses.rotation <= last)
     counts = np.array([np.count_nonzero(wanted[poses.rows(slice(i, i + 1))]) for i in ids], np.int64)

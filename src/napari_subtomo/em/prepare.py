@@ -14,7 +14,7 @@ from napari_subtomo.em.remembered import Load
 from napari_subtomo.em.streamed import ChosenRows, Rows, make_rows
 from napari_subtomo.em.turning import turned
 from napari_subtomo.numerics.backend import to_host
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ from napari_subtomo.em.inside import Inside, Mask, portions
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.numerics.backend import namespace, to_host
+from napari_subtomo.numerics.backend import loops, namespace, to_host
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
@@ -192,6 +192,7 @@ def leave_one_out(
     ndarray, shape (n, classes)
     """
     xp = namespace(g)
+    compiled = loops() if xp is np else None
     n, classes = start.shape
     blocks = portions(g)
     whitening = xp.empty(g.shape, np.float32)
@@ -219,6 +220,12 @@ def leave_one_out(
         def compare(
             some: slice, terms: Any = terms, common: Any = common, in_common: Any = in_common, shares: Any = shares, log: Any = log
         ) -> None:
+            if compiled is not None:
+                of_classes = (np.stack(values) for values in zip(*terms, strict=True))
+                some_shares = shares[some], in_common[some, 0]
+                given = g[some], own_g[some], h[some], whitening[some], *some_shares, common.mean, common.share
+                compiled.left_out(*given, *of_classes, log[some])
+                return
             # contiguous copies, and few arrays that are written again and again: they stay in the cache
             x, y, w, whiten = g[some].real.copy(), g[some].imag.copy(), h[some], whitening[some]
             own_x, own_y = (x, y) if inside is None else (own_g[some].real.copy(), own_g[some].imag.copy())

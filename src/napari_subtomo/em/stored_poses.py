@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.accumulate import relative_weight, whole
+from napari_subtomo.em.accumulate import relative_weight
+from napari_subtomo.em.back_rotation import whole
 from napari_subtomo.em.expectation import EStep, reference_volumes
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.posteriors import KEPT, LEAST, given_sums
@@ -27,7 +28,7 @@ from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults, ShellSums, Sums
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.numerics.backend import device_context, namespace, to_host
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]

@@ -15,7 +15,8 @@ from napari_subtomo.em.remembered import Load, Statistics3D, in_real_space, poin
 from napari_subtomo.em.threads import ahead
 from napari_subtomo.geometry.frames import reverse_axes
 from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid, sample
+from napari_subtomo.numerics.padded_grid import PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation, sample
 from napari_subtomo.progress import Reporter
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ def resample(
 
 def transforms(particle: Statistics3D, grid: PaddedGrid, offset_px: FloatArray, mask: Any = None) -> list[Any]:
     """Of a particle's data, of its weights in real space, and of its masked data where there is a mask; arguments as of `resample`."""
-    found = [grid.transform(particle.data), grid.transform(point_spread(particle))]
+    found = [grid.transform(particle.data), grid.even_transform(point_spread(particle))]
     if mask is not None:
         found.append(grid.transform(particle.data * _about(mask, offset_px)))
     return found
@@ -74,7 +75,7 @@ def in_frame(
     data, weights, *masked = sample(grid, of_particle, points)
     turn = phases(offset_px[None], points, grid.n)[0]
     g = data * turn
-    return g, masked[0] * turn if masked else g, np.maximum(weights.real, 0)
+    return g, masked[0] * turn if masked else g, np.maximum(weights, 0)
 
 
 def turned(
@@ -186,12 +187,14 @@ def resample_many(
     xp, n, m = namespace(k), grid.n, len(particles)
     points = (k[None] @ xp.asarray(frames.transpose(0, 2, 1))).astype(xp.float32)
     data = xp.asarray(np.stack([particle.data for particle in particles]))
-    volumes = [data, in_real_space(xp.asarray(np.stack([particle.weights for particle in particles])))]
-    if mask is not None:
-        volumes.append(data * xp.stack([_about(mask, offset) for offset in offsets_px]))
+    spread = in_real_space(xp.asarray(np.stack([particle.weights for particle in particles])))
+    volumes = [data] if mask is None else [data, data * xp.stack([_about(mask, offset) for offset in offsets_px])]
     columns = xp.stack([grid.transform(volume).reshape(-1) for volume in volumes], axis=1)
-    values = Interpolation(grid, points.reshape(-1, 3), m).gather(columns).reshape(m, len(k), -1)
+    of_weights = xp.stack([grid.even_transform(each).reshape(-1) for each in spread]).reshape(-1, 1)
+    interpolation = Interpolation(grid, points.reshape(-1, 3), m)
+    values = interpolation.gather(columns).reshape(m, len(k), -1)
+    weights = interpolation.gather(of_weights).reshape(m, len(k))
     turns = (points @ xp.asarray(offsets_px.astype(np.float32))[:, :, None])[:, :, 0]
     phase = xp.exp(2j * np.pi * turns / n).astype(xp.complex64)
     g = values[:, :, 0] * phase
-    return g, (g if mask is None else values[:, :, 2] * phase), xp.maximum(values[:, :, 1].real, 0)
+    return g, (g if mask is None else values[:, :, 1] * phase), xp.maximum(weights, 0)

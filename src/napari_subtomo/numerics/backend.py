@@ -14,8 +14,9 @@ import numpy as np
 from napari_subtomo.errors import DeviceError, OptionError
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of mallopt, as <malloc.h> has them
-KEPT_BYTES = 2**25  # of freed memory that a thread keeps for later at most; `malloc_trim` leaves it to the threads
-MAPPED_BYTES = 2**23  # an array that is not kept has at least so many
+KEPT_BYTES = 2**26  # of freed memory that a thread keeps for later at most; `malloc_trim` leaves it to the threads
+MAPPED_BYTES = 2**25  # an array that is not kept has at least so many: the most that glibc allows
+COMPILER_BYTES = 45e6  # numba, the loops that it has compiled, and what that took
 
 
 def _cupy() -> ModuleType | None:
@@ -49,6 +50,23 @@ def scipy_namespace(*arrays: Any) -> Any:
     import cupyx.scipy.special
 
     return cupyx.scipy
+
+
+def loops_bytes() -> float:
+    """Memory of the compiler and of what it has made, where there are compiled loops."""
+    return 0.0 if loops() is None else COMPILER_BYTES
+
+
+@lru_cache(maxsize=1)
+def loops() -> Any:
+    """The compiled loops for arrays of the processor (`numerics.loops`); None where numba is not installed, or told not to compile."""
+    try:
+        import numba
+
+        from napari_subtomo.numerics import loops as compiled
+    except ImportError:  # not there, or not for this version of numpy
+        return None
+    return None if getattr(numba.config, "DISABLE_JIT", 0) else compiled
 
 
 def fft_module(xp: Any) -> Any:

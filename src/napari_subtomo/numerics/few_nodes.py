@@ -5,7 +5,8 @@ into sums and differences of what lies opposite: with `v(±p)` at positions p an
 
     Σ v(p) e^{-iθp} = Σ_{p ≥ 0} cos(θp) [v(p) + v(-p)]  +  Σ_{p > 0} sin(θp) (-i) [v(p) - v(-p)]
 
-(position 0 once), where the matrices are real: half of the products that complex ones take.
+(position 0 once), where the matrices are real: half of the products that complex ones take. A map that is the same at opposite positions
+has a real transform, and half of its planes tell it: half of the products once more.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.numerics.backend import namespace
+from napari_subtomo.numerics.backend import loops, namespace
 
 ComplexMatrix = npt.NDArray[np.complex64]
+Real = npt.NDArray[np.float32]
 
 
 def low_frequencies(volume: Any, size: int, edge: int) -> Any:
@@ -39,6 +41,11 @@ def low_frequencies(volume: Any, size: int, edge: int) -> Any:
         k_z and k_y wrap.
     """
     xp, n = namespace(volume), volume.shape[-1]
+    if xp is np:
+        out = np.empty((*volume.shape[:-3], edge, edge, edge // 2 + 1), np.complex64)
+        for place in np.ndindex(volume.shape[:-3]):
+            _of_one(np.ascontiguousarray(volume[place], np.float32), size, edge, out[place].view(np.float32))
+        return out
     real, turned = (xp.asarray(matrix) for matrix in _folding(n, size, edge))
     folded, half, several = _folded(_folded(volume, -3), -2), n // 2 + 1, volume.shape[:-3]
     lines = xp.empty((*folded.shape[:-1], turned.shape[-1]), xp.float32)
@@ -48,6 +55,76 @@ def low_frequencies(volume: Any, size: int, edge: int) -> Any:
             lines[..., of_z, of_y, :] = folded[..., of_z, of_y, :] @ turned[z + y]
     planes = (real @ lines).reshape(*several, real.shape[1], -1)
     return (real @ planes).view(xp.complex64).reshape(*several, edge, edge, -1)
+
+
+def _of_one(volume: Real, size: int, edge: int, out: Real) -> None:
+    """`low_frequencies` of a map in few and large products, since others wait for each call; out (E, E, 2·(E // 2 + 1))."""
+    n, compiled = len(volume), loops()
+    half, rows, width = n // 2 + 1, 2 * (n // 2) + 1, out.shape[2]
+    real, turned = _folding(n, size, edge)
+    planes = np.empty((edge, rows, width), np.float32)
+    if compiled is None:
+        folded = _folded(_folded(volume, 0), 1)
+        parts = folded[:, :half], folded[:, half:]
+    else:
+        parts = np.empty((rows, half, n), np.float32), np.empty((rows, rows - half, n), np.float32)
+        compiled.fold(volume, *parts)
+    first = 0
+    for y, part in enumerate(parts):  # sums along y, then differences; -i for each axis along which there is a difference
+        count = part.shape[1]
+        lines = np.empty((rows, count, width), np.float32)
+        for z, some in enumerate((slice(0, half), slice(half, None))):
+            np.matmul(part[some].reshape(-1, n), turned[z + y], out=lines[some].reshape(-1, width))
+        planes[:, first : first + count] = (real @ lines.reshape(rows, -1)).reshape(edge, count, width)
+        first += count
+    np.matmul(real, planes, out=out)
+
+
+def even_low_frequencies(volume: Any, size: int, edge: int) -> Any:
+    """`low_frequencies` of a map that is the same at opposite positions; those on the rim of a box of even edge are halved, at both ends.
+
+    Parameters
+    ----------
+    volume : real array, shape (n, n, n), (z, y, x)
+        Origin at n // 2, values at p and -p (modulo n) being the same.
+    size, edge : int
+        As of `low_frequencies`.
+
+    Returns
+    -------
+    float32 array, shape (E, E, E // 2 + 1), (k_z, k_y, k_x)
+    """
+    xp, n = namespace(volume), volume.shape[-1]
+    of_x, of_y, of_z = (xp.asarray(matrix) for matrix in _even(n, size, edge))
+    half, rows, width = n // 2 + 1, len(of_y[0]), edge // 2 + 1
+    folded = xp.empty((half, rows, n), xp.float32)
+    # planes from the middle upwards; of an even box the rim, which lies below it, at the end
+    whole = volume[n // 2 :] if n % 2 else xp.concatenate([volume[n // 2 :], volume[:1]])
+    above, below = whole[:, n // 2 + 1 :], xp.flip(whole[:, : n // 2], 1)[:, : n - half]
+    folded[:, 0] = whole[:, n // 2]
+    xp.add(above, below, out=folded[:, 1 : 1 + n - half])
+    xp.subtract(above, below, out=folded[:, half:])
+    if n % 2 == 0:
+        folded[:, half - 1] = whole[:, 0]
+    lines = (folded.reshape(-1, n) @ of_x).reshape(half, rows, 2, width)
+    differences = lines[:, half:].copy()  # times -i
+    lines[:, half:, 0], lines[:, half:, 1] = differences[:, :, 1], -differences[:, :, 0]
+    planes = (of_y @ lines.reshape(half, rows, -1)).reshape(half, edge, 2, width)
+    inner = len(of_z[0]) - half  # planes whose imaginary parts do not cancel
+    parts = xp.empty((half + inner, edge, width), xp.float32)
+    parts[:half], parts[half:] = planes[:, :, 0], planes[1 : 1 + inner, :, 1]
+    return (of_z @ parts.reshape(len(parts), -1)).reshape(edge, edge, width)
+
+
+def rim_at_both_ends(volume: Any) -> Any:
+    """A map of even edge with half of its values at -n / 2 at both ends of each axis, shape (n + 1, n + 1, n + 1); of odd edge as it is."""
+    xp, n = namespace(volume), len(volume)
+    if n % 2:
+        return volume
+    for axis in range(3):
+        first = volume.take(xp.arange(1), axis) / 2
+        volume = xp.concatenate([first, volume.take(xp.arange(1, n), axis), first], axis=axis)
+    return volume
 
 
 def map_of(transform: Any, n: int, size: int) -> Any:
@@ -90,7 +167,7 @@ def _folded(volume: Any, axis: int) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _folding(n: int, size: int, edge: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _folding(n: int, size: int, edge: int) -> tuple[Real, Real]:
     """Cosines and sines of nodes (rows) and folded positions, shape (E, 2·(n//2) + 1); (-i)^j e^{-iθx} of x and nodes, j = 0, 1, 2."""
     half = n // 2
     _, x = _matrices(n, size, edge)
@@ -98,6 +175,25 @@ def _folding(n: int, size: int, edge: int) -> tuple[npt.NDArray[np.float32], npt
     real = np.concatenate([above.real, -above.imag[:, 1:]], axis=1)
     turned = np.stack([x, -1j * x, -x]).astype(np.complex64)
     return real.astype(np.float32), np.ascontiguousarray(turned).view(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _even(n: int, size: int, edge: int) -> tuple[Real, Real, Real]:
+    """Matrices of `even_low_frequencies`: of x (n, 2·(E // 2 + 1)), real parts first; of y (E, folded rows); of planes and nodes of z."""
+    half = n // 2
+    _, x = _matrices(n, size, edge)
+    of_x = np.concatenate([x.real, x.imag], axis=1)
+    if n % 2 == 0:
+        of_x[0, edge // 2 + 1 :] = 0  # the rim, at both ends: sines cancel
+    angle = 2 * np.pi * (np.outer(wrapped_frequencies(edge), np.arange(half + 1)) % size) / size
+    inner = slice(1, half if n % 2 == 0 else half + 1)
+    of_y = np.concatenate([np.cos(angle), np.sin(angle[:, inner])], axis=1)
+    twice = np.full(half + 1, 2.0)
+    twice[0] = 1
+    if n % 2 == 0:
+        twice[half] = 1
+    of_z = np.concatenate([np.cos(angle) * twice, 2 * np.sin(angle[:, inner])], axis=1)
+    return of_x.astype(np.float32), of_y.astype(np.float32), of_z.astype(np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -1,190 +1,20 @@
-"""Sampling and inserting Fourier volumes at rotated points: trilinear on a 2x padded grid, with sinc² correction.
+"""Sampling and inserting Fourier volumes at rotated points: trilinear between the nodes of a padded grid.
 
-A grid keeps the non-negative half of k_x in FFTW's layout: y and z wrap, k_x runs from 0 to P/2. Points are (x, y, z) in
-Fourier pixels of the unpadded box. Trilinear interpolation multiplies the real-space map by sinc²; maps are divided by it
-before sampling and after insertion. Without padding or without that division 2-6 % of the signal is lost at high shells.
+Points are (x, y, z) in Fourier pixels of the unpadded box.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.numerics.backend import fft_module, namespace, scipy_namespace
-from napari_subtomo.numerics.few_nodes import ComplexMatrix, low_frequencies, map_of
-from napari_subtomo.numerics.fourier import resize_centred
+from napari_subtomo.numerics.backend import loops, namespace, scipy_namespace
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 
 AT_ONCE = 2**15  # points whose corners are found at once on the processor
-
-
-@dataclass(frozen=True)
-class PaddedGrid:
-    """Padded Fourier grid of a box.
-
-    Attributes
-    ----------
-    n : int
-        Box in voxels.
-    padding : int
-        Factor by which the box is padded before the transform.
-    exact : bool
-        All points lie on nodes: nothing is interpolated, and no envelope is taken out. Meant with `padding` 1, for particles that
-        stay in one orientation: on a padded grid they would leave every other node empty.
-    limit : int, optional
-        Only nodes that points up to this radius (Fourier pixels of the unpadded box) need are kept; transforms are then made by
-        products with Fourier matrices, which for a part of the nodes takes less than a transform of the padded box.
-    """
-
-    n: int
-    padding: int = 2
-    exact: bool = False
-    limit: int | None = None
-
-    def up_to(self, limit: int) -> PaddedGrid:
-        """The same grid with the nodes for points up to this radius; itself where that would leave out hardly any."""
-        return _limited(self.n, self.padding, self.exact, limit)
-
-    @property
-    def size(self) -> int:
-        """Edge P of the padded box."""
-        return self.n * self.padding
-
-    @property
-    def edge(self) -> int:
-        """Edge of the cube of nodes that are kept: P without a limit."""
-        return self.size if self.limit is None else min(self.size, 2 * (self.padding * self.limit + 2))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape (edge, edge, edge // 2 + 1) of a transform."""
-        return self.edge, self.edge, self.edge // 2 + 1
-
-    @property
-    def nodes(self) -> int:
-        """Number of nodes of a transform."""
-        return int(np.prod(self.shape))
-
-    @cached_property
-    def envelope(self) -> npt.NDArray[np.float32]:
-        """The sinc² of trilinear interpolation over the box, shape (n, n, n)."""
-        if self.exact:
-            return np.ones((self.n,) * 3, np.float32)
-        line = np.sinc((np.arange(self.n) - self.n // 2) / self.size) ** 2
-        return (line[:, None, None] * line[None, :, None] * line[None, None, :]).astype(np.float32)
-
-    @cached_property
-    def radius(self) -> npt.NDArray[np.float32]:
-        """Radius of each node in Fourier pixels of the unpadded box, shape `shape`."""
-        wrapped = np.fft.fftfreq(self.edge, 1 / self.edge) / self.padding
-        x = np.arange(self.edge // 2 + 1) / self.padding
-        squared = wrapped[:, None, None] ** 2 + wrapped[None, :, None] ** 2 + x[None, None, :] ** 2
-        return np.sqrt(squared).astype(np.float32)
-
-    @cached_property
-    def shell(self) -> npt.NDArray[np.int32]:
-        """Shell of each node (rounded radius), shape `shape`."""
-        number: npt.NDArray[np.int32] = np.floor(self.radius + 0.5).astype(np.int32)
-        return number
-
-    @cached_property
-    def multiplicity(self) -> npt.NDArray[np.float32]:
-        """How often a node counts in a sum over the whole sphere: 1 on the planes k_x = 0 and P/2, else 2."""
-        m = np.full(self.shape, 2, np.float32)
-        m[:, :, 0] = 1
-        if self.size % 2 == 0 and self.edge == self.size:
-            m[:, :, -1] = 1
-        return m
-
-    def transform(self, volume: Any) -> Any:
-        """Padded transform of a map, or of each of several, divided by the interpolation's envelope beforehand.
-
-        Parameters
-        ----------
-        volume : real array, shape (..., n, n, n)
-
-        Returns
-        -------
-        complex64 array of shape (..., *shape)
-        """
-        xp = namespace(volume)
-        several, axes = volume.shape[:-3], (-3, -2, -1)
-        if self.edge < self.size:
-            return low_frequencies((volume / xp.asarray(self.envelope)).astype(xp.float32), self.size, self.edge)
-        padded = resize_centred(volume / xp.asarray(self.envelope), (*several, *[self.size] * 3))
-        return fft_module(xp).rfftn(xp.fft.ifftshift(padded, axes=axes), axes=axes).astype(xp.complex64)
-
-    def to_map(self, transform: Any) -> Any:
-        """Map of a padded transform, divided by the interpolation's envelope.
-
-        Parameters
-        ----------
-        transform : complex array of `shape`
-
-        Returns
-        -------
-        float32 array, shape (n, n, n)
-        """
-        xp = namespace(transform)
-        if self.edge < self.size:
-            return (map_of(transform, self.n, self.size) / xp.asarray(self.envelope)).astype(xp.float32)
-        padded = xp.fft.fftshift(fft_module(xp).irfftn(transform, s=(self.size,) * 3, axes=(0, 1, 2)))
-        return (resize_centred(padded, self.n) / xp.asarray(self.envelope)).astype(xp.float32)
-
-    def symmetrise(self, sums: Any) -> Any:
-        """Sums over both Friedel mates of what was inserted for one of them.
-
-        Parameters
-        ----------
-        sums : array of `shape`, real or complex; only the plane k_x = 0 (and P/2) changes.
-
-        Returns
-        -------
-        array of `shape`
-        """
-        xp = namespace(sums)
-        out = sums.copy()
-        minus = (-xp.arange(self.edge)) % self.edge
-        planes = (0, self.shape[2] - 1) if self.size % 2 == 0 and self.edge == self.size else (0,)
-        for plane in planes:
-            mate = sums[minus][:, minus][:, :, plane]
-            out[:, :, plane] = sums[:, :, plane] + (mate.conj() if xp.iscomplexobj(sums) else mate)
-        return out
-
-    def shell_mean(self, values: Any, last_shell: int) -> Any:
-        """Mean of real node values over the whole sphere per shell 0 … last_shell, shape (last_shell + 1,)."""
-        xp = namespace(values)
-        if xp is np:
-            return _averages(self, last_shell) @ values.ravel().astype(np.float64)
-        shell, weight = xp.asarray(self.shell).ravel(), xp.asarray(self.multiplicity).ravel()
-        inside = shell <= last_shell
-        total = xp.bincount(shell[inside], (values.ravel() * weight)[inside], last_shell + 1)
-        return total / xp.maximum(xp.bincount(shell[inside], weight[inside], last_shell + 1), 1e-30)
-
-
-@lru_cache(maxsize=8)
-def _limited(n: int, padding: int, exact: bool, limit: int) -> PaddedGrid:
-    """The grid of `PaddedGrid.up_to`, kept with its tables: every iteration asks again."""
-    grid = PaddedGrid(n, padding, exact, limit)
-    return grid if grid.edge <= 0.8 * grid.size else PaddedGrid(n, padding, exact)
-
-
-@lru_cache(maxsize=16)
-def _averages(grid: PaddedGrid, last_shell: int) -> Any:
-    """Sparse matrix (last_shell + 1, nodes) that takes means over shells."""
-    from scipy.sparse import csr_matrix
-
-    shell, weight = grid.shell.ravel(), grid.multiplicity.ravel().astype(np.float64)
-    nodes = np.flatnonzero(shell <= last_shell)
-    nodes = nodes[np.argsort(shell[nodes], kind="stable")]
-    total = np.bincount(shell[nodes], weight[nodes], last_shell + 1)
-    start = np.append(0, np.cumsum(np.bincount(shell[nodes], minlength=last_shell + 1)))
-    share = weight[nodes] / np.maximum(total, 1e-30)[shell[nodes]]
-    return csr_matrix((share, nodes.astype(np.int32), start.astype(np.int32)), shape=(last_shell + 1, grid.nodes))
 
 
 def _corners(grid: PaddedGrid, points: Any, dtype: Any) -> tuple[Any, Iterator[tuple[Any, Any]]]:
@@ -210,29 +40,39 @@ def _corners(grid: PaddedGrid, points: Any, dtype: Any) -> tuple[Any, Iterator[t
     return sign, each()
 
 
-def sample(grid: PaddedGrid, transforms: Sequence[ComplexMatrix], points: npt.NDArray[np.float32]) -> list[ComplexMatrix]:
+def sample(grid: PaddedGrid, transforms: Sequence[npt.NDArray[Any]], points: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
     """Values of transforms at points that are used once: `Interpolation.gather` on the processor without its matrix, to the last bit.
 
     Parameters
     ----------
     grid : PaddedGrid
-    transforms : sequence of ndarray of `grid.shape`, complex64
+    transforms : sequence of ndarray of `grid.shape`, complex64 or float32
     points : ndarray, shape (m, 3)
         As of `Interpolation`.
 
     Returns
     -------
-    list of ndarray, shape (m,), complex64
+    list of ndarray, shape (m,), of the same kinds
     """
+    flat, compiled = [transform.reshape(-1) for transform in transforms], loops()
+    values: list[npt.NDArray[Any]] = [np.zeros(len(points), transform.dtype) for transform in transforms]
+    if compiled is not None:
+        for value, nodes in zip(values, flat, strict=True):
+            (compiled.gather_one if np.iscomplexobj(value) else compiled.gather_real)(nodes, points, *layout(grid), value)
+        return values
     sign, corners = _corners(grid, points, np.intp)
-    flat = [transform.reshape(-1) for transform in transforms]
-    values = [np.zeros(len(points), np.complex64) for _ in transforms]
     for at, share in corners:
         for value, nodes in zip(values, flat, strict=True):
             value += nodes.take(at) * share
     for value in values:
-        value.imag *= sign
+        if np.iscomplexobj(value):
+            value.imag *= sign
     return values
+
+
+def layout(grid: PaddedGrid) -> tuple[np.float32, int, int]:
+    """Padding, and edges along y and x of the nodes, as compiled loops want them."""
+    return np.float32(grid.padding), grid.edge, grid.shape[2]
 
 
 class Interpolation:
@@ -249,7 +89,11 @@ class Interpolation:
 
     def __init__(self, grid: PaddedGrid, points: Any, copies: int = 1) -> None:
         xp = namespace(points)
-        self.grid = grid
+        self.grid, self.copies = grid, copies
+        self.loops = loops() if xp is np else None
+        if self.loops is not None:
+            self.points = np.ascontiguousarray(points, np.float32)
+            return
         index = xp.empty((len(points), 8), xp.int32)
         weight = xp.empty((len(points), 8), xp.float32)
         self.sign = xp.empty(len(points), xp.float32)
@@ -265,22 +109,32 @@ class Interpolation:
         start = xp.arange(0, 8 * len(points) + 1, 8, dtype=xp.int32)
         self.matrix = sparse.csr_matrix((weight.ravel(), index.ravel(), start), shape=(len(points), copies * grid.nodes))
 
-    def gather(self, volumes: Any) -> Any:
+    def gather(self, volumes: Any, out: Any = None) -> Any:
         """Values of volumes at the points.
 
         Parameters
         ----------
         volumes : array, shape (copies · nodes, c)
             Transforms as columns, complex64 or float32.
+        out : array, shape (m, c), optional
+            Of the same kind, to take the values, whatever its strides.
 
         Returns
         -------
         array, shape (m, c), of the same kind
         """
         xp = namespace(volumes)
-        if not xp.iscomplexobj(volumes):
-            return self.matrix @ volumes
-        return self._mates(_product(self.matrix, volumes))
+        if self.loops is not None:
+            if out is None:  # as the columns lie: what follows takes them one by one
+                out = np.empty((volumes.shape[1], len(self.points)), volumes.dtype).T
+            run = self.loops.gather if np.iscomplexobj(volumes) else self.loops.gather_reals
+            run(np.ascontiguousarray(volumes).view(np.float32), self.points, *layout(self.grid), self.copies, out)
+            return out
+        values = self._mates(_product(self.matrix, volumes)) if xp.iscomplexobj(volumes) else self.matrix @ volumes
+        if out is None:
+            return values
+        out[...] = values
+        return out
 
     def scatter(self, values: Any) -> Any:
         """Sums on the grid's nodes of values at the points, scaled so that a node's sum is that of a lattice voxel.
@@ -299,6 +153,11 @@ class Interpolation:
         """
         xp = namespace(values)
         scale = xp.float32(self.grid.padding**3)
+        if self.loops is not None:
+            sums = np.zeros((self.copies * self.grid.nodes, values.shape[1]), values.dtype)
+            self.loops.scatter(np.ascontiguousarray(values), self.points, *layout(self.grid), self.copies, sums)
+            sums *= scale
+            return sums
         sums = _product(self.matrix.T, self._mates(values.copy())) if xp.iscomplexobj(values) else self.matrix.T @ values
         sums *= scale
         return sums
@@ -316,6 +175,16 @@ def _product(matrix: Any, columns: Any) -> Any:
     real = matrix @ xp.ascontiguousarray(columns).view(xp.float32)
     # cuSPARSE answers in Fortran order, in which real and imaginary part of a number are not neighbours
     return xp.ascontiguousarray(real).view(xp.complex64)
+
+
+def squared(values: Any) -> Any:
+    """|values|², float32, of complex64 values (m, V)."""
+    compiled = loops()
+    if compiled is None or namespace(values) is not np:
+        return values.real**2 + values.imag**2
+    out = np.empty(values.shape, np.float32)
+    compiled.squared(values, out)
+    return out
 
 
 def scipy_sparse(array: Any) -> Any:

@@ -14,7 +14,7 @@ from napari_subtomo.data.subtomograms import SubtomogramSource
 from napari_subtomo.errors import GeometryError
 from napari_subtomo.numerics.backend import device_context, namespace, to_device
 from napari_subtomo.numerics.fourier import resize_centred
-from napari_subtomo.numerics.rotate import PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Reporter, Silent
 from napari_subtomo.reconstruct.gridded import EDGE_PX, taper
 from napari_subtomo.reconstruct.sums import FourierSums, Lattice, insert

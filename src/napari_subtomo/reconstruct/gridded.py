@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from napari_subtomo.numerics.backend import namespace
 from napari_subtomo.numerics.masks import radius_grid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.numerics.planes import PlaneSums
-from napari_subtomo.numerics.rotate import PaddedGrid
 from napari_subtomo.reconstruct.sums import FLOOR, over_group
 
 FloatArray = npt.NDArray[np.float64]

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_subtomo.numerics.backend import namespace
-from napari_subtomo.numerics.rotate import Interpolation, PaddedGrid
+from napari_subtomo.numerics.padded_grid import PaddedGrid
+from napari_subtomo.numerics.rotate import Interpolation
 
 FloatArray = npt.NDArray[np.float64]
 FILL = 0.05
