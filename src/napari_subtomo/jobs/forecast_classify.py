@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_subtomo.em.back_rotation import PARTS
 from napari_subtomo.em.class_shell import MOST, SPLITS, asked
 from napari_subtomo.em.class_shell import ROUNDS as HALVES_ROUNDS
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, remembered, streams
@@ -16,9 +17,10 @@ from napari_subtomo.em.subdivision import FIRST
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
+from napari_subtomo.numerics.backend import loops
 from napari_subtomo.options.classify import ClassifyOptions
 
-_COMPARED = 5e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
+_COMPARED = 3e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
 _ROUND = 1e-3  # seconds that a round takes besides for each class and what they share, whatever its particles
 _SETTLED = 0.2  # share of the rounds, for each class, after which EM has settled
 _DEVICE = 50.0  # times as fast as a thread are things on a GPU that are not products of matrices
@@ -146,9 +148,13 @@ def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, 
     if step.coarse is not None:
         search += _search(step.coarse, n, options, facts, rates, gpu)
         search += n * _turned(box, step.copies * step.map_voxels, rates, 3) / shared_by(options.threads, facts.cores, n)
-    chunks = max(1.0, step.rotations * step.map_voxels / inserted(step))
-    insertion = step.rotations * step.map_voxels * (rates.points + 3 * step.references * rates.values)
-    insertion += chunks * nodes * step.references * 1.2e-8
+    if loops() is None:
+        chunks = max(1.0, step.rotations * step.map_voxels / inserted(step))
+        insertion = step.rotations * step.map_voxels * (rates.points + 3 * step.references * rates.values)
+        insertion += chunks * nodes * step.references * 1.2e-8
+    else:  # a part of a fold at a time
+        chunks = PARTS * step.folds
+        insertion = step.rotations * step.map_voxels * (step.folds * rates.points / 2 + 2 * step.references * rates.values)
     sums = 2 * min(step.rotations * step.classes, _SIGNIFICANT) * n * step.map_voxels * 1e-9 / by_fold
     residuals = n * step.voxels * (rates.points + step.classes * rates.values + 3e-8) / by_fold
     maps = 0.05 + nodes * step.references * 5e-8

@@ -50,7 +50,9 @@ DEFAULT = Rates()
 
 @lru_cache(maxsize=2)
 def measure_rates(device: str = "cpu") -> Rates:
-    """Measure once in a process; takes less than half a second on a machine that is not busy. Not for the thread of a window.
+    """Measure once in a process. Not for the thread of a window.
+
+    It takes less than half a second on a machine that is not busy, and a second more where loops have yet to be compiled.
 
     Parameters
     ----------
