@@ -96,7 +96,7 @@ def test_sums_over_poses_and_their_insertion_are_those_of_sparse_products(monkey
     def both(used) -> tuple[list[pose_sums.PoseSums], back_rotation.GridSums]:
         parts = pose_sums.fold_sums(shifted, poses, members, 1, 5, threads, Silent(), used)
         sums = back_rotation.GridSums.zero(step, np)
-        for folds in back_rotation.together(step, 2, threads):
+        for folds in back_rotation.fold_groups(step, 2, threads):
             back_rotation.insert(step, parts[folds], np.arange(1, 6), sums, folds, voxels, mates, threads, Silent())
         return parts, sums
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_subtomo.em.back_rotation import GridSums, finished, insert, together
+from napari_subtomo.em.back_rotation import GridSums, finished, fold_groups, insert
 from napari_subtomo.em.basis import phases
 from napari_subtomo.em.expectation import EStep, blocks, reference_volumes
 from napari_subtomo.em.pose_sums import PoseSums, Shifted, fold_sums, marked
@@ -64,10 +64,11 @@ def _map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, ma
     sums = GridSums.zero(step, xp)
     rows = sum(marked(poses, ids, n_rotations, classes).sum(0) for ids in members)
     room = SUMS_BYTES if step.device == "cpu" else max(SUMS_BYTES, free_bytes(step.device) // 4)
-    for used in _portions(np.asarray(rows), room // (12 * voxels)):
+    groups = fold_groups(step, folds, threads)
+    for used in _portions(np.asarray(rows), len(groups) * room // (12 * voxels)):
         reporter.stage("Maximisation", int(held.sum()), "particles")
         parts: list[PoseSums] = []
-        for some in together(step, folds, threads):
+        for some in groups:
             parts = fold_sums(shifted, poses, members[some], used[0], used[-1], threads, reporter, parts)
             if step.device != "cpu":
                 release_memory(step.device)

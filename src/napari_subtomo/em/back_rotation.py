@@ -59,7 +59,7 @@ class GridSums:
         return cls(both[..., :2].view(np.complex64)[..., 0], both[..., 2], both.reshape(*shape[:2], -1))
 
 
-def together(step: EStep, folds: int, threads: int) -> list[slice]:
+def fold_groups(step: EStep, folds: int, threads: int) -> list[slice]:
     """Folds whose sums are made and inserted at once: as few as keep threads busy where that is free to choose, or all of them."""
     size = max(1, -(-threads // PARTS)) if loops() is not None and step.device == "cpu" else folds
     return [slice(first, min(first + size, folds)) for first in range(0, folds, size)]

@@ -221,7 +221,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     summed = step.map_voxels * (16 * added + 12 * min(step.rotations * classes, added))
     if compiled:
         folds = min(step.folds, math.ceil(options.threads / PARTS))  # whose sums are made and inserted at once
-        sums *= folds / step.folds
+        sums = min(12.0 * rows * step.map_voxels * folds / step.folds, SUMS_BYTES)
         added, threads = min(SHIFTED_BYTES / (32 * step.map_voxels), there / step.folds), options.threads
         summed = 28 * added * step.map_voxels * step.folds / max(step.folds, RANGES * threads)
         # sums, those of a fold's second part; then what they are brought into
