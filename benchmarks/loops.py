@@ -3,36 +3,46 @@
     napari-subtomo demo napari-subtomo-demo --no-show
     python benchmarks/loops.py napari-subtomo-demo
 
-Goes on from the last but two iterations of the demo's classification, prints the median seconds of each part, and writes loops.json.
+Goes on from the last but two iterations of the demo's classification, prints the median seconds of each part, and by how much weights
+change since point spread functions are symmetric, and writes loops.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from iteration import at_the_end, replace_floats, watch
 from threadpoolctl import threadpool_limits
 
 from napari_subtomo.em import engine
+from napari_subtomo.em.remembered import point_spread
 from napari_subtomo.numerics import backend
 from napari_subtomo.numerics.backend import keep_freed_memory
+from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.progress import Silent
 
-#: modules that ask for the loops
-ASKING = ("em.back_rotation", "em.pose_sums", "em.start", "numerics.few_nodes", "numerics.rotate")
-THREADS = (1, 2)
+THREADS, FOUND = (1, 2), backend._loaded_loops
 
 
 def use(compiled: bool) -> None:
-    """Let modules find the loops, or nothing."""
-    for name in ASKING:
-        importlib.import_module(f"napari_subtomo.{name}").loops = backend.loops if compiled else lambda: None
+    """Let everything find the loops, or nothing."""
+    backend._loaded_loops = FOUND if compiled else lambda: None
+
+
+def change_by_rim(setup: engine.Setup) -> float:
+    """Largest change of a particle's weights by the rim of their point spread function at both ends of the box, of the largest weight."""
+    grid, changes = PaddedGrid(setup.lattice.n), []
+    for i in range(len(setup.order)):
+        spread = point_spread(setup.load(i))
+        before = grid.transform(spread).real
+        changes.append(float(np.abs(grid.even_transform(spread) - before).max() / before.max()))
+    return max(changes)
 
 
 def main() -> None:
@@ -68,6 +78,8 @@ def main() -> None:
         row = {f"{'loops' if c else 'arrays'}, {t}": medians[c, t][part] for c in (False, True) for t in THREADS}
         result["seconds"][part.strip()] = row
         print(f"{part:<40}" + "".join(f"{value:12.3f}" for value in row.values()))
+    result["largest change of weights, %"] = change = 100 * change_by_rim(begun[1][0])
+    print(f"Weights change by at most {change:.2f} % of a particle's largest.")
     arguments.json.write_text(json.dumps(replace_floats(result), indent=1) + "\n", encoding="utf-8")
 
 

@@ -52,7 +52,7 @@ def test_left_out_shares_are_those_of_arrays(monkeypatch: pytest.MonkeyPatch) ->
     assert np.abs(found[0] - found[2]).max() > 0.01 and 0.05 < found[0].max(1).min() < 0.99
 
 
-def poses_of(rng: np.random.Generator, particles: int, rotations: int, shifts: int, classes: int) -> SimpleNamespace:
+def poses_of(rng: np.random.Generator, particles: int, rotations: int, shifts: int, classes: int) -> pose_sums.Poses:
     """Poses of particles, one of which has none, as `Poses` has them."""
     counts = rng.integers(1, 9, particles)
     counts[2] = 0
@@ -96,7 +96,7 @@ def test_sums_over_poses_and_their_insertion_are_those_of_sparse_products(monkey
     def both(used) -> tuple[list[pose_sums.PoseSums], back_rotation.GridSums]:
         parts = pose_sums.fold_sums(shifted, poses, members, 1, 5, threads, Silent(), used)
         sums = back_rotation.GridSums.zero(step, np)
-        for folds in back_rotation.fold_groups(step, 2, threads):
+        for folds in back_rotation.fold_groups(sums, threads):
             back_rotation.insert(step, parts[folds], np.arange(1, 6), sums, folds, voxels, mates, threads, Silent())
         return parts, sums
 

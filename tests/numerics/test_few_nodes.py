@@ -47,6 +47,8 @@ def test_low_frequencies_of_a_map_that_is_the_same_at_opposite_positions(n: int,
     found = even_low_frequencies(volume, 2 * n, edge)
     assert found.dtype == np.float32 and found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+    several = even_low_frequencies(np.stack([volume, 2 * volume]), 2 * n, edge)
+    np.testing.assert_allclose(several, [found, 2 * found], atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("n", [11, 12])

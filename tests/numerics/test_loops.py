@@ -77,6 +77,18 @@ def test_point_spread_functions_have_one_transform_whatever_the_limit(n: int) ->
     at = np.rint(np.fft.fftfreq(edge, 1 / edge)).astype(int) % whole.edge
     expected = whole.even_transform(volume)[np.ix_(at, at, np.arange(edge // 2 + 1))]
     np.testing.assert_allclose(few.even_transform(volume), expected, atol=2e-5 * np.abs(expected).max())
+    several = np.stack([volume, volume / 2])
+    np.testing.assert_allclose(whole.even_transform(several)[1], whole.even_transform(volume) / 2, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("where", [np.nan, np.inf, 9.0])
+def test_points_outside_of_the_grid_are_refused(where: float) -> None:
+    """A compiled loop would read or write beside its arrays."""
+    grid, points = PaddedGrid(12, limit=3), np.array([[0, 0, 0], [0, where, 0]], np.float32)
+    with pytest.raises(ValueError, match="Expected points within"):
+        Interpolation(grid, points)
+    with pytest.raises(ValueError, match="Expected points within"):
+        sample(grid, [np.zeros(grid.shape, np.complex64)], points)
 
 
 def test_the_interpreter_lock_is_free_while_a_loop_runs() -> None:

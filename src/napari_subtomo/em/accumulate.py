@@ -64,7 +64,7 @@ def _map_sums(step: EStep, prepared: Prepared, poses: Poses, last_shell: int, ma
     sums = GridSums.zero(step, xp)
     rows = sum(marked(poses, ids, n_rotations, classes).sum(0) for ids in members)
     room = SUMS_BYTES if step.device == "cpu" else max(SUMS_BYTES, free_bytes(step.device) // 4)
-    groups = fold_groups(step, folds, threads)
+    groups = fold_groups(sums, threads)
     for used in _portions(np.asarray(rows), len(groups) * room // (12 * voxels)):
         reporter.stage("Maximisation", int(held.sum()), "particles")
         parts: list[PoseSums] = []

@@ -59,9 +59,10 @@ class GridSums:
         return cls(both[..., :2].view(np.complex64)[..., 0], both[..., 2], both.reshape(*shape[:2], -1))
 
 
-def fold_groups(step: EStep, folds: int, threads: int) -> list[slice]:
-    """Folds whose sums are made and inserted at once: as few as keep threads busy where that is free to choose, or all of them."""
-    size = max(1, -(-threads // PARTS)) if loops() is not None and step.device == "cpu" else folds
+def fold_groups(sums: GridSums, threads: int) -> list[slice]:
+    """Folds whose data are summed and inserted at once: as few as keep threads busy where a loop inserts them, or all of them."""
+    folds = len(sums.numerator)
+    size = folds if sums.together is None else max(1, -(-threads // PARTS))
     return [slice(first, min(first + size, folds)) for first in range(0, folds, size)]
 
 

@@ -325,33 +325,31 @@ def passes(
         ends = np.cumsum([len(piece) * step.voxels for piece in pieces])
         places = [slice(end - len(piece) * step.voxels, end) for piece, end in zip(pieces, ends, strict=True)]
 
+        values = [xp.empty((classes, (some.stop - some.start) * step.voxels), xp.complex64) for _ in columns]
+
         def read(unit: tuple[int, int]) -> None:
             f, i = unit
             turns[i].gather(columns[f], values[f][:, places[i]].T)
 
-        def of_fold(f: int) -> tuple[Basis, Any]:
-            refs = values[f].reshape(-1, step.voxels)
-            power = squared(refs)
-            return fewer(f, refs) if f == first else Basis(refs, None, 0.0), power
+        deque(ordered_map(read, list(np.ndindex(len(columns), len(turns))), threads), maxlen=0)
+        references = [each.reshape(-1, step.voxels) for each in values]
+        powers = list(ordered_map(squared, references, threads))
 
-        def fewer(f: int, refs: Any) -> Basis:
+        def fewer(f: int) -> Basis:
+            """Functions for the references of a fold."""
             if step.cross_correlation or not len(members[f]):
-                return Basis(refs, None, 0.0)
+                return Basis(references[f], None, 0.0)
             weight = xp.asarray(step.mean_weight(members[f], prepared))
-            return reference_basis(refs, weight, len(members[f]) * len(shifts.functions))
+            return reference_basis(references[f], weight, len(members[f]) * len(shifts.functions))
 
+        bases = [Basis(each, None, 0.0) for each in references]
         first = next((f for f, ids in enumerate(members) if len(ids)), 0)
-        values = [xp.empty((classes, (some.stop - some.start) * step.voxels), xp.complex64) for _ in columns]
-        deque(ordered_map(read, [(f, i) for f in range(len(columns)) for i in range(len(turns))], threads), maxlen=0)
-        every = list(ordered_map(of_fold, range(len(columns)), threads))
-        values.clear()
-        if every[first][0].mixing is not None:  # where fewer functions do not stand for one fold's they do not for another's
-
-            def also(f: int) -> tuple[Basis, Any]:
-                return (every[f][0] if f == first else fewer(f, every[f][0].functions)), every[f][1]
-
-            every = list(ordered_map(also, range(len(columns)), threads))
-        made.append(every)
+        bases[first] = fewer(first)
+        if bases[first].mixing is not None:  # where fewer functions do not stand for one fold's they do not for another's
+            rest = [f for f in range(len(columns)) if f != first]
+            for f, basis in zip(rest, ordered_map(fewer, rest, threads), strict=True):
+                bases[f] = basis
+        made.append(list(zip(bases, powers, strict=True)))
 
     while start < count:
         size = min(chunk if shrinking.most is None else min(chunk, shrinking.most), count - start)

@@ -22,7 +22,7 @@ from napari_subtomo.em.remembered import bytes_of
 from napari_subtomo.em.seeding import VALUES, at_poses
 from napari_subtomo.em.streamed import streamed_bytes
 from napari_subtomo.errors import OptionError
-from napari_subtomo.numerics.backend import free_bytes, loops, loops_bytes
+from napari_subtomo.numerics.backend import expects_loops, free_bytes, loops_bytes
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.progress import Reporter
 
@@ -205,7 +205,7 @@ def _parts(step: Iteration, box: int, options: ClassifyOptions) -> dict[str, flo
     held = _HELD * found
     always = 4 * references * box**3 + 8 * nodes * references + 20 * nodes + 200.0 * step.rotations
     few = n / step.folds * step.functions >= ROWS * classes * chunk(step)  # references through functions: overlaps in double precision
-    compiled = loops() is not None
+    compiled = expects_loops()
     if compiled:  # all folds at once; points alone
         turning = points * (24 + 12 * references + threads * (40 if few else 0) * classes)
     else:

@@ -121,25 +121,13 @@ def fold_sums(
     list of PoseSums
         Rows of classes and rotations that any pose of the fold has.
     """
-    if loops() is not None and namespace(shifted.turns) is np:
-        return _compiled_sums(shifted, poses, members, first, last, threads, reporter, used)
-    return list(ordered_map(lambda ids: pose_sums(shifted, poses, ids, first, last, reporter), members, threads))
-
-
-def _compiled_sums(
-    shifted: Shifted,
-    poses: Poses,
-    members: Sequence[IntArray],
-    first: int,
-    last: int,
-    threads: int,
-    reporter: Reporter,
-    used: Sequence[PoseSums],
-) -> list[PoseSums]:
-    """`fold_sums` by a loop over particles and poses; ranges of voxels are summed beside each other."""
-    compiled, voxels, n_rotations = loops(), shifted.voxels, len(shifted.step.poses.rotations)
+    compiled = loops() if namespace(shifted.turns) is np else None
+    if compiled is None:
+        return list(ordered_map(lambda ids: pose_sums(shifted, poses, ids, first, last, reporter), members, threads))
+    n_rotations = len(shifted.step.poses.rotations)
     begun = [_no_sums(shifted, poses, ids, first, last, old) for ids, old in zip_longest(members, used[: len(members)])]
-    edges = np.linspace(0, voxels, -(-RANGES * threads // len(members)) + 1).astype(np.int64)
+    # ranges of voxels are summed beside each other
+    edges = np.linspace(0, shifted.voxels, -(-RANGES * threads // len(members)) + 1).astype(np.int64)
 
     def some(unit: tuple[int, int]) -> None:
         f, at = unit

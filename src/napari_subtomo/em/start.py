@@ -215,16 +215,17 @@ def leave_one_out(
         in_common = xp.asarray((gamma @ weights.astype(np.float32))[:, None])
         weights = common.weights(apart, precision)
         # ρ is what the sums hold without any particle; rounding may leave less of a class of one
-        terms = [(num, den, xp.maximum(xp.maximum(common.rho, 1e-20), ROUNDING * den)) for num, den in sums]
+        terms: Any = [(num, den, xp.maximum(xp.maximum(common.rho, 1e-20), ROUNDING * den)) for num, den in sums]
+        if compiled is not None:
+            terms = [np.stack(values) for values in zip(*terms, strict=True)]
 
         def compare(
             some: slice, terms: Any = terms, common: Any = common, in_common: Any = in_common, shares: Any = shares, log: Any = log
         ) -> None:
             if compiled is not None:
-                of_classes = (np.stack(values) for values in zip(*terms, strict=True))
                 some_shares = shares[some], in_common[some, 0]
                 given = g[some], own_g[some], h[some], whitening[some], *some_shares, common.mean, common.share
-                compiled.left_out(*given, *of_classes, log[some])
+                compiled.left_out(*given, *terms, log[some])
                 return
             # contiguous copies, and few arrays that are written again and again: they stay in the cache
             x, y, w, whiten = g[some].real.copy(), g[some].imag.copy(), h[some], whitening[some]

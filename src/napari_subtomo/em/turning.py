@@ -190,7 +190,7 @@ def resample_many(
     spread = in_real_space(xp.asarray(np.stack([particle.weights for particle in particles])))
     volumes = [data] if mask is None else [data, data * xp.stack([_about(mask, offset) for offset in offsets_px])]
     columns = xp.stack([grid.transform(volume).reshape(-1) for volume in volumes], axis=1)
-    of_weights = xp.stack([grid.even_transform(each).reshape(-1) for each in spread]).reshape(-1, 1)
+    of_weights = grid.even_transform(spread).reshape(-1, 1)
     interpolation = Interpolation(grid, points.reshape(-1, 3), m)
     values = interpolation.gather(columns).reshape(m, len(k), -1)
     weights = interpolation.gather(of_weights).reshape(m, len(k))

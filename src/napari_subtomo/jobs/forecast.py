@@ -17,7 +17,7 @@ from napari_subtomo.jobs.forecast_average import averages_tilts, tilt_average_co
 from napari_subtomo.jobs.forecast_classify import classify_costs
 from napari_subtomo.jobs.forecast_extract import from_tilts, tilt_costs
 from napari_subtomo.jobs.rates import DEFAULT, Rates
-from napari_subtomo.numerics.backend import loops, loops_bytes
+from napari_subtomo.numerics.backend import expects_loops, loops_bytes
 from napari_subtomo.options.base import JobOptions
 from napari_subtomo.options.classify import ClassifyOptions
 from napari_subtomo.options.extract import ExtractOptions
@@ -115,7 +115,7 @@ def _reconstruct(options: ReconstructOptions, facts: Facts, rates: Rates) -> Cos
     mates = len(symmetry_matrices(options.symmetry))
     turned = 0.5 * nodes * mates * (rates.points + 3 * rates.values) if mates > 1 else 0.0  # nodes within the sphere
     maps = 3 * (8 * rates.transform * (2 * box) ** 3 + 1e-7 * nodes + turned)
-    each = (30 if loops() is None else 14) * points + 24 * box**3  # a sparse matrix has many numbers for each point
+    each = (14 if expects_loops() else 30) * points + 24 * box**3  # a sparse matrix has many numbers for each point
     memory = 90e6 + loops_bytes() + 2 * 24 * nodes + 70 * nodes + threads * block * each + (threads + 1) * 12 * nodes
     disk = 3 * (4 * (options.crop_size or box) ** 3 + _HEADER) + 1e5
     return Costs(n * one / threads + maps + 1.0, memory, disk)

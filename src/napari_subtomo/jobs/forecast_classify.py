@@ -17,7 +17,7 @@ from napari_subtomo.em.subdivision import FIRST
 from napari_subtomo.jobs.costs import Costs, per_transform, shared_by
 from napari_subtomo.jobs.facts import Facts
 from napari_subtomo.jobs.rates import Rates
-from napari_subtomo.numerics.backend import loops
+from napari_subtomo.numerics.backend import expects_loops
 from napari_subtomo.options.classify import ClassifyOptions
 
 _COMPARED = 3e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
@@ -148,7 +148,7 @@ def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, 
     if step.coarse is not None:
         search += _search(step.coarse, n, options, facts, rates, gpu)
         search += n * _turned(box, step.copies * step.map_voxels, rates, 3) / shared_by(options.threads, facts.cores, n)
-    if loops() is None:
+    if not expects_loops():
         chunks = max(1.0, step.rotations * step.map_voxels / inserted(step))
         insertion = step.rotations * step.map_voxels * (rates.points + 3 * step.references * rates.values)
         insertion += chunks * nodes * step.references * 1.2e-8

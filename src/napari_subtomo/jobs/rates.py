@@ -68,12 +68,12 @@ def measure_rates(device: str = "cpu") -> Rates:
     volume = rng.standard_normal((_BOX,) * 3).astype(np.float32)
     points = rng.uniform(-_BOX / 4, _BOX / 4, (_POINTS, 3)).astype(np.float32)
     columns = np.repeat(grid.transform(volume).reshape(-1, 1), _VOLUMES, axis=1)
-    one, many = columns[:, :1].copy(), Interpolation(grid, points)
+    column, interpolation = columns[:, :1].copy(), Interpolation(grid, points)
     with threadpool_limits(limits=1, user_api="blas"):
         product = operations / _shortest(lambda: a @ b.T)
         transform = _shortest(lambda: grid.transform(volume)) / grid.size**3
         setup = _shortest(lambda: Interpolation(grid, points)) / _POINTS
-        single, several = (_shortest(partial(many.gather, given)) / _POINTS for given in (one, columns))
+        single, several = (_shortest(partial(interpolation.gather, given)) / _POINTS for given in (column, columns))
         values = max(several - single, 0.0) / (_VOLUMES - 1)
         setup += max(single - values, 0.0)
     device_product = DEFAULT.device_product if device == "cpu" else _device_product(device)

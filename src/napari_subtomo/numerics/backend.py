@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -52,14 +54,24 @@ def scipy_namespace(*arrays: Any) -> Any:
     return cupyx.scipy
 
 
+def expects_loops() -> bool:
+    """Whether a job will find compiled loops; the compiler, which takes a while and memory, is not loaded for the answer."""
+    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
+
+
 def loops_bytes() -> float:
-    """Memory of the compiler and of what it has made, where there are compiled loops."""
-    return 0.0 if loops() is None else COMPILER_BYTES
+    """Memory of the compiler and of what it has made in a job, where there will be compiled loops."""
+    return COMPILER_BYTES if expects_loops() else 0.0
+
+
+def loops() -> Any:
+    """The compiled loops for arrays of the processor (`numerics.loops`); None where numba is not installed, or told not to compile."""
+    return _loaded_loops()
 
 
 @lru_cache(maxsize=1)
-def loops() -> Any:
-    """The compiled loops for arrays of the processor (`numerics.loops`); None where numba is not installed, or told not to compile."""
+def _loaded_loops() -> Any:
+    """`loops`, looked for once."""
     try:
         import numba
 

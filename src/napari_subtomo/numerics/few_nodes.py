@@ -81,47 +81,48 @@ def _of_one(volume: Real, size: int, edge: int, out: Real) -> None:
 
 
 def even_low_frequencies(volume: Any, size: int, edge: int) -> Any:
-    """`low_frequencies` of a map that is the same at opposite positions; those on the rim of a box of even edge are halved, at both ends.
+    """`low_frequencies` of maps that are the same at opposite positions; what is on the rim of a box of even edge is halved, at both ends.
 
     Parameters
     ----------
-    volume : real array, shape (n, n, n), (z, y, x)
+    volume : real array, shape (..., n, n, n), (z, y, x)
         Origin at n // 2, values at p and -p (modulo n) being the same.
     size, edge : int
         As of `low_frequencies`.
 
     Returns
     -------
-    float32 array, shape (E, E, E // 2 + 1), (k_z, k_y, k_x)
+    float32 array, shape (..., E, E, E // 2 + 1), (k_z, k_y, k_x)
     """
-    xp, n = namespace(volume), volume.shape[-1]
+    xp, n, several = namespace(volume), volume.shape[-1], volume.shape[:-3]
     of_x, of_y, of_z = (xp.asarray(matrix) for matrix in _even(n, size, edge))
     half, rows, width = n // 2 + 1, len(of_y[0]), edge // 2 + 1
-    folded = xp.empty((half, rows, n), xp.float32)
+    folded = xp.empty((*several, half, rows, n), xp.float32)
     # planes from the middle upwards; of an even box the rim, which lies below it, at the end
-    whole = volume[n // 2 :] if n % 2 else xp.concatenate([volume[n // 2 :], volume[:1]])
-    above, below = whole[:, n // 2 + 1 :], xp.flip(whole[:, : n // 2], 1)[:, : n - half]
-    folded[:, 0] = whole[:, n // 2]
-    xp.add(above, below, out=folded[:, 1 : 1 + n - half])
-    xp.subtract(above, below, out=folded[:, half:])
+    above = volume[..., n // 2 :, :, :]
+    whole = above if n % 2 else xp.concatenate([above, volume[..., :1, :, :]], axis=-3)
+    right, left = whole[..., n // 2 + 1 :, :], xp.flip(whole[..., : n // 2, :], -2)[..., : n - half, :]
+    folded[..., 0, :] = whole[..., n // 2, :]
+    xp.add(right, left, out=folded[..., 1 : 1 + n - half, :])
+    xp.subtract(right, left, out=folded[..., half:, :])
     if n % 2 == 0:
-        folded[:, half - 1] = whole[:, 0]
-    lines = (folded.reshape(-1, n) @ of_x).reshape(half, rows, 2, width)
-    differences = lines[:, half:].copy()  # times -i
-    lines[:, half:, 0], lines[:, half:, 1] = differences[:, :, 1], -differences[:, :, 0]
-    planes = (of_y @ lines.reshape(half, rows, -1)).reshape(half, edge, 2, width)
+        folded[..., half - 1, :] = whole[..., 0, :]
+    lines = (folded.reshape(-1, n) @ of_x).reshape(*several, half, rows, 2, width)
+    differences = lines[..., half:, :, :].copy()  # times -i
+    lines[..., half:, 0, :], lines[..., half:, 1, :] = differences[..., 1, :], -differences[..., 0, :]
+    planes = (of_y @ lines.reshape(*several, half, rows, -1)).reshape(*several, half, edge, 2, width)
     inner = len(of_z[0]) - half  # planes whose imaginary parts do not cancel
-    parts = xp.empty((half + inner, edge, width), xp.float32)
-    parts[:half], parts[half:] = planes[:, :, 0], planes[1 : 1 + inner, :, 1]
-    return (of_z @ parts.reshape(len(parts), -1)).reshape(edge, edge, width)
+    parts = xp.empty((*several, half + inner, edge, width), xp.float32)
+    parts[..., :half, :, :], parts[..., half:, :, :] = planes[..., 0, :], planes[..., 1 : 1 + inner, :, 1, :]
+    return (of_z @ parts.reshape(*several, half + inner, -1)).reshape(*several, edge, edge, width)
 
 
 def rim_at_both_ends(volume: Any) -> Any:
-    """A map of even edge with half of its values at -n / 2 at both ends of each axis, shape (n + 1, n + 1, n + 1); of odd edge as it is."""
-    xp, n = namespace(volume), len(volume)
+    """Maps (..., n, n, n) with values at -n / 2 halved, at both ends of each axis, (..., n + 1, n + 1, n + 1); of odd n as they are."""
+    xp, n = namespace(volume), volume.shape[-1]
     if n % 2:
         return volume
-    for axis in range(3):
+    for axis in (-3, -2, -1):
         first = volume.take(xp.arange(1), axis) / 2
         volume = xp.concatenate([first, volume.take(xp.arange(1, n), axis), first], axis=axis)
     return volume

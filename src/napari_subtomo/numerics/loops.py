@@ -3,8 +3,10 @@
 Python's interpreter lock is free while they run. Calls of numpy that last microseconds would have threads wait for that lock and for each
 other, and sparse products of scipy hold it. Without numba nothing imports this module (`numerics.backend.loops`), and arrays do the same.
 
-Values of a grid are in the layout of `padded_grid`; a point between nodes counts for its eight corners, its Friedel mate where k_x < 0.
-Sums are in the order of points and corners, which is that of scipy's sparse products: results are the same to the last bit.
+Values of a grid are in the layout of `padded_grid`, nodes (z, y, x) as one axis of which `edge` and `width` are the lengths along y and x.
+Points and lattices are (x, y, z) in Fourier pixels of the unpadded box; a point between nodes counts for its eight corners, or its Friedel
+mate does, where k_x < 0. Values are gathered and scattered in the order of points and corners, which is that of scipy's sparse products:
+to the last bit they are the same. Nothing is checked here: `rotate` does it for points that others give.
 """
 
 from __future__ import annotations
@@ -99,17 +101,6 @@ def gather_one(values: Any, points: Any, padding: Any, edge: int, width: int, ou
             real += values[nodes[j]].real * shares[j]
             imaginary += values[nodes[j]].imag * shares[j]
         out[i] = complex(real, sign * imaginary)
-
-
-@_compiled
-def gather_real(values: Any, points: Any, padding: Any, edge: int, width: int, out: Any) -> None:
-    """Values (m,) of one real transform (nodes,), float32, at points (m, 3)."""
-    for i in range(len(points)):
-        _, nodes, shares = corners(points[i, 0], points[i, 1], points[i, 2], padding, edge, width)
-        value = np.float32(0)
-        for j in range(8):
-            value += values[nodes[j]] * shares[j]
-        out[i] = value
 
 
 @_compiled

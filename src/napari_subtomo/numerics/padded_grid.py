@@ -116,22 +116,24 @@ class PaddedGrid:
         return fft_module(xp).rfftn(xp.fft.ifftshift(padded, axes=axes), axes=axes).astype(xp.complex64)
 
     def even_transform(self, volume: Any) -> Any:
-        """`transform` of a map that is the same at opposite positions, such as a point spread function of weights; the rim at both ends.
+        """`transform` of maps that are the same at opposite positions, such as point spread functions of weights; the rim at both ends.
 
         Parameters
         ----------
-        volume : real array, shape (n, n, n)
+        volume : real array, shape (..., n, n, n), (z, y, x)
             Values at p and -p (modulo n) are the same.
 
         Returns
         -------
-        float32 array of shape `shape`
+        float32 array of shape (..., *shape)
         """
+        xp = namespace(volume)
+        several, axes = volume.shape[:-3], (-3, -2, -1)
+        divided = volume / xp.asarray(self.envelope)
         if self.edge < self.size:
-            return even_low_frequencies(volume / namespace(volume).asarray(self.envelope), self.size, self.edge)
-        xp, size = namespace(volume), (self.size,) * 3
-        padded = resize_centred(rim_at_both_ends(volume / xp.asarray(self.envelope)), size)
-        return fft_module(xp).rfftn(xp.fft.ifftshift(padded)).real.astype(xp.float32)
+            return even_low_frequencies(divided, self.size, self.edge)
+        padded = resize_centred(rim_at_both_ends(divided), (*several, *[self.size] * 3))
+        return fft_module(xp).rfftn(xp.fft.ifftshift(padded, axes=axes), axes=axes).real.astype(xp.float32)
 
     def to_map(self, transform: Any) -> Any:
         """Map of a padded transform, divided by the interpolation's envelope.

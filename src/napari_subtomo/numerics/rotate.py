@@ -57,8 +57,12 @@ def sample(grid: PaddedGrid, transforms: Sequence[npt.NDArray[Any]], points: npt
     flat, compiled = [transform.reshape(-1) for transform in transforms], loops()
     values: list[npt.NDArray[Any]] = [np.zeros(len(points), transform.dtype) for transform in transforms]
     if compiled is not None:
+        _inside(grid, points)
         for value, nodes in zip(values, flat, strict=True):
-            (compiled.gather_one if np.iscomplexobj(value) else compiled.gather_real)(nodes, points, *layout(grid), value)
+            if np.iscomplexobj(value):
+                compiled.gather_one(nodes, points, *layout(grid), value)
+            else:
+                compiled.gather_reals(nodes[:, None], points, *layout(grid), 1, value[:, None])
         return values
     sign, corners = _corners(grid, points, np.intp)
     for at, share in corners:
@@ -68,6 +72,13 @@ def sample(grid: PaddedGrid, transforms: Sequence[npt.NDArray[Any]], points: npt
         if np.iscomplexobj(value):
             value.imag *= sign
     return values
+
+
+def _inside(grid: PaddedGrid, points: npt.NDArray[np.float32]) -> None:
+    """Stop before a compiled loop reads or writes where no node is: it would not notice."""
+    farthest = float(np.abs(points).max(initial=0))
+    if not farthest * grid.padding < grid.edge - 1:  # NaN, too
+        raise ValueError(f"Expected points within {(grid.edge - 1) / grid.padding:g} Fourier pixels of the origin, found {farthest:g}.")
 
 
 def layout(grid: PaddedGrid) -> tuple[np.float32, int, int]:
@@ -93,6 +104,7 @@ class Interpolation:
         self.loops = loops() if xp is np else None
         if self.loops is not None:
             self.points = np.ascontiguousarray(points, np.float32)
+            _inside(grid, self.points)
             return
         index = xp.empty((len(points), 8), xp.int32)
         weight = xp.empty((len(points), 8), xp.float32)
