@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,12 @@ def at_the_end(root: Path, offset_step: float, threads: int = 2, angular_step: f
     )
     particles, tomograms, _ = resolve_inputs(options, Project(root))
     setup = inputs.set_up(options, particles, Project(root), Silent(), tomograms, root)
-    return setup, read_state(folder / f"run_it{complete_iterations(folder)[-3]:03d}_state.npz")
+    return setup, judging(read_state(folder / f"run_it{complete_iterations(folder)[-3]:03d}_state.npz"))
+
+
+def judging(state: State) -> State:
+    """The state before an iteration that judges classes at best poses, as each does until they have settled."""
+    return replace(state, settled=False)
 
 
 def ranks(setup: engine.Setup, state: State) -> dict[str, Any]:
@@ -118,7 +124,7 @@ def main() -> None:
             for _ in range(2):
                 seconds.clear()
                 began = time.perf_counter()
-                state, _ = engine.one_iteration(setup, state, Silent())
+                state, _ = engine.one_iteration(setup, judging(state), Silent())
                 whole = time.perf_counter() - began
         found.append(
             {"particles": len(setup.order), "offset_step_px": offset_step, **table, "seconds": {"iteration": whole} | dict(seconds)}

@@ -51,6 +51,7 @@ STEPS = ("tests/em/test_poses.py",)
 BESIDE = ("tests/em/test_frames_beside.py",)
 TURNED_AGAIN = ("tests/em/test_global_search.py::test_particles_are_turned_again_when_the_shell_needs_a_finer_step_and_only_then",)
 AT_POSES = ("tests/em/test_classes_at_poses.py",)
+ACCURACY = ("tests/em/test_accuracy.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
 BOUND = ("tests/em/test_bound.py",)
@@ -208,6 +209,21 @@ MUTATIONS = (
     Mutation("classes at poses: taken", "em/engine.py", "given=given if given is None or", "given=None if 1 or", AT_POSES),
     Mutation("classes at poses: of a subset", "em/engine.py", "or rows is None else given[rows])", "or True else given)", ON_DEVICE),
     Mutation("classes at poses: of large sets", "em/seeding.py", "% SELDOM == 0", "% SELDOM == 7", ON_DEVICE),
+    Mutation("accuracies: nearest voxels", "numerics/loops.py", "y = turn[1, 0] * kx +", "y = turn[0, 1] * kx +", ACCURACY),
+    Mutation("classes at poses: settled", "em/seeding.py", "(not state.settled or", "(True or", AT_POSES),
+    Mutation("classes at poses: settled, now and then", "em/seeding.py", "state.judged >= SELDOM", "state.judged >= 99", AT_POSES),
+    Mutation("classes at poses: settled, in the last iteration", "em/seeding.py", " or iteration == o.iterations", "", AT_POSES),
+    Mutation("classes at poses: settled, uncertain", "em/seeding.py", "SETTLED and not hot", "SETTLED", AT_POSES),
+    Mutation(
+        "classes at poses: settled, finer shells",
+        "em/engine.py",
+        "(state.class_shell > 0 or last_shell == state.last_shell)",
+        "1",
+        AT_POSES,
+    ),
+    Mutation("classes at poses: held", "em/seeding.py", "state, state.judgement.astype(np.float64)", "state, None", AT_POSES),
+    Mutation("classes at poses: before a job stops", "em/seeding.py", "if o.stop_when_converged and", "if False and", AT_POSES),
+    Mutation("classes at poses: when a job stops", "em/convergence.py", "state.judged < state.iteration", "False", AT_POSES),
     Mutation("classes at poses: in the last iteration", "em/seeding.py", " or iteration == options.iterations", "", ON_DEVICE),
     Mutation("where classes begin: shells that do not fit", "em/seeding.py", "if finer else 0.0", "if 0 else 0.0", ON_DEVICE),
     Mutation("where classes begin: memory", "em/seeding.py", "n * voxels(shell) <= VALUES", "True", ON_DEVICE),
@@ -286,7 +302,7 @@ MUTATIONS = (
         UNITS,
     ),
     Mutation(
-        "units: least weight of a map", "em/maximisation.py", "self.spread(FLOOR * mean) + 1e-20", "self.spread(FLOOR * mean) + 1e-2", UNITS
+        "units: least weight of a map", "em/maximisation.py", "self.spread(FLOOR * mean + 1e-20)", "self.spread(FLOOR * mean + 1e-2)", UNITS
     ),
     Mutation("threads: chunks by their number", "em/back_rotation.py", "-(-number // SCATTER_PARTS) * SCATTER_PARTS", "threads", THREADS),
     Mutation("loops: mates on the wrong side", "numerics/loops.py", "if x < 0:  # the half", "if x < -1e9:  # the half", LOOPS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from peer_tables import PROGRAMS, by_seed, members, table
+from peer_tables import PROGRAMS, by_seed, members, summary, table
 
 INTRODUCTION = """# Benchmarks against RELION 3.1
 
@@ -17,7 +17,8 @@ This page is made by `python benchmarks/peer.py --write-docs` from `benchmarks/p
 RELION 3.1 reads, and averages them at the picked poses. From this one map both programs classify the same files on two threads,
 one after the other; which goes first changes from seed to seed. Ratios and differences are those of the two runs of a seed.
 
-* **Time of an iteration**: between the particle files of one iteration and the next, by the clock; the median from iteration {first} on.
+* **Time of an iteration**: between the particle files of one iteration and the next, by the clock; the median and the mean from
+  iteration {first} on. Ours judges classes at best poses in each iteration until that changes no label, then in every fifth and the last.
   *Both processors* is the time that all threads were running: where other programs run too, it is the fairer one, but it does not tell
   whether both threads had work. The whole run counts reading, preparing and writing as well.
 * **Peak memory**: the largest resident memory, as the operating system counts it.
@@ -43,7 +44,7 @@ def document(data: Mapping[str, Any], first: int) -> str:
     results = data["results"]
     parts = [INTRODUCTION.format(first=first)]
     for name in sorted(results, key=lambda text: (text != "default", text)):
-        parts += _section(name, results[name])
+        parts += _section(name, {**results[name], "summary": summary(results[name]["seeds"])})  # older ones lack what was added since
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from peer_runs import FROM_ITERATION
 from tables import FIGURES, class_table
 
 Run = Mapping[str, Any]
@@ -19,6 +20,12 @@ def _of(part: str, name: str) -> Callable[[Run], float | None]:
 
 def _best(part: str, count: str) -> Callable[[Run], float | None]:
     return lambda run: 100 * run["best"][part][count] / run["best"][part]["of"] if run["best"][part]["of"] else None
+
+
+def _mean(run: Run) -> float | None:
+    """Seconds of an iteration, mean of those that count."""
+    times = run["run"]["iteration_seconds"]
+    return statistics.fmean(times[FROM_ITERATION - 1 :] or times[-1:]) if times else None
 
 
 def _map(species: str, threshold: str) -> Callable[[Run], float | None]:
@@ -35,6 +42,7 @@ def _map(species: str, threshold: str) -> Callable[[Run], float | None]:
 #: key, what it is, unit, digits, value of a run, how the programs are compared: RELION's divided by ours, or ours less RELION's
 ROWS: tuple[tuple[str, str, str, int, Callable[[Run], float | None], str], ...] = (
     ("median_seconds", "time of an iteration, median", "s", 2, _of("run", "median_seconds"), "ratio"),
+    ("mean_seconds", "… mean", "s", 2, _mean, "ratio"),
     ("median_cpu_seconds", "… both processors", "s", 2, _of("run", "median_cpu_seconds"), "ratio"),
     ("seconds", "the whole run by the clock", "s", 1, _of("run", "seconds"), "ratio"),
     ("cpu_seconds", "… both processors", "s", 1, _of("run", "cpu_seconds"), "ratio"),

@@ -103,6 +103,17 @@ def test_weights_are_those_of_the_particle_turned_into_the_frame_of_the_referenc
         assert found[i, where] == pytest.approx(setup.prepared.H[i, nearest] * step.whitening(ids)[i, where], rel=1e-5)
 
 
+def test_weights_are_the_same_with_arrays(setup, monkeypatch):
+    """Where rounding does not decide which of two voxels is nearer; those where the sphere ends are among them."""
+    step, results = searched(setup)
+    ids, turns = np.arange(24), step.poses.rotations[results.rotation]
+    compiled = accuracy._weights(step, setup.prepared, ids, turns)
+    monkeypatch.setattr(accuracy, "loops", lambda: None)
+    arrays = accuracy._weights(step, setup.prepared, ids, turns)
+    assert np.mean(np.isclose(compiled, arrays, rtol=1e-5)) > 0.999
+    np.testing.assert_allclose(compiled.sum(1), arrays.sum(1), rtol=1e-4)
+
+
 def test_crossings_follow_the_power_law_between_steps():
     ladder = np.array([0.1, 1.0, 10.0])
     square = THRESHOLD * (ladder[None] / np.array([0.03, 0.1, 2.0, 7.0, 60.0])[:, None]) ** 2

@@ -1,16 +1,18 @@
 """Classes that are judged at the best poses: what becomes of the posteriors, and what classes have in common."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from helpers import em_world as world
 
-from napari_subtomo.em import engine, expectation
-from napari_subtomo.em.engine import initial_state, one_iteration
+from napari_subtomo.em import engine, expectation, seeding
+from napari_subtomo.em.convergence import reason
+from napari_subtomo.em.engine import initial_state, iterate, one_iteration
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.posteriors import Poses, given_sums, with_classes
-from napari_subtomo.em.seeding import classes_at_poses
+from napari_subtomo.em.seeding import classes_at_poses, judged_at_poses
 from napari_subtomo.em.start import Common, cluster, rand_index
 from napari_subtomo.progress import Silent
 
@@ -90,23 +92,98 @@ def test_an_iteration_takes_the_classes_judged_at_poses_and_keeps_its_empty_clas
     np.testing.assert_array_equal(new.labels > 2, own.class_numbers > 2)
 
 
-def test_larger_sets_are_judged_by_the_search_in_between(sample):
+def test_larger_sets_are_judged_now_and_then_and_keep_it_in_between(sample):
     """From the same beginning, in the first iteration with all classes; RELION's way never judges at best poses."""
     count = len(sample.labels)
-    setups = [world.setup(sample, **OPTIONS, iterations=6, classes_at_poses=most) for most in (0, count - 1, count)]
+    setups = [world.setup(sample, **OPTIONS, iterations=7, classes_at_poses=most) for most in (0, count - 1, count)]
     never, seldom, always = (at(setup, 3)[0] for setup in setups)
     np.testing.assert_array_equal(seldom.maps, always.maps)
     assert not np.array_equal(never.maps, always.maps)
-    assert [classes_at_poses(setup, always, Silent())[1] is None for setup in setups] == [True, True, False]
-    last = replace(always, iteration=5)
-    assert [classes_at_poses(setup, last, Silent())[1] is None for setup in setups] == [True, False, False]
+    assert not len(never.judgement) and always.judgement.shape == (count, 2) and always.judged == 3
+    assert classes_at_poses(setups[0], never, Silent())[1] is None
+    after, held = classes_at_poses(setups[1], seldom, Silent())
+    np.testing.assert_array_equal(held, seldom.judgement)
+    assert after.judged == 3
+    for setup, state, iteration in ((setups[2], always, 4), (setups[1], replace(seldom, iteration=6), 7)):
+        assert classes_at_poses(setup, state, Silent())[0].judged == iteration
     assert world.setup(sample, preset="relion", classes=2).options.classes_at_poses == 0
+
+
+# --- classes that have settled ------------------------------------------------------------------------------------------------
+
+
+def judged_in(setup, monkeypatch):
+    """Iterations that judged classes at best poses, the states after all of them, and what was said."""
+    asked, said, real = [], [], seeding._judged
+    monkeypatch.setattr(seeding, "_judged", lambda s, t, *rest: asked.append(t.iteration + 1) or real(s, t, *rest))
+    reporter = Silent()
+    monkeypatch.setattr(reporter, "message", said.append)
+    states = [state for state, _ in iterate(setup, initial_state(setup), reporter)]
+    return asked, states, [line for line in said if "judged at best poses" in line]
+
+
+def test_settled_classes_are_judged_in_every_fifth_iteration_and_the_last(sample, monkeypatch):
+    setup = world.setup(sample, **OPTIONS, iterations=17, stop_when_converged=False)
+    asked, states, said = judged_in(setup, monkeypatch)
+    settled = [state.iteration for state in states if state.settled]
+    first = settled[0]
+    assert first in asked and first <= 9
+    assert [i for i in asked if i > first] == [i for i in (first + 5, first + 10) if i < 17] + [17]
+    assert len(said) == 17 - first - len([i for i in asked if i > first])
+    for before, after in pairwise(states[first - 1 :]):  # they keep what was judged
+        if after.iteration not in asked:
+            np.testing.assert_array_equal(after.judgement, before.judgement)
+            sure = (before.judgement.max(1) > 0.99) & (after.labels <= 2)
+            np.testing.assert_array_equal(after.labels[sure], before.judgement[sure].argmax(1) + 1)
+    true = sample.labels > 0
+    assert all(rand_index(state.labels[true], sample.labels[true]) == 1 for state in states[first - 1 : 16])
+
+
+def test_classes_that_change_are_judged_in_each_iteration(sample, monkeypatch):
+    setup = world.setup(sample, **OPTIONS, iterations=8, stop_when_converged=False)
+    monkeypatch.setattr(seeding, "SETTLED", -1.0)  # any change, and none, is one
+    asked, states, said = judged_in(setup, monkeypatch)
+    assert asked == list(range(setup.first_of_classes + 1, 9)) and not said
+    assert not any(state.settled for state in states)
+
+
+@pytest.mark.parametrize("known", [0, 5])
+def test_finer_shells_ask_for_a_judgement_where_it_goes_by_them(sample, known):
+    setup = world.setup(sample, **OPTIONS, iterations=9, stop_when_converged=False)
+    state, _ = at(setup, 5)
+    same, finer = (one_iteration(setup, replace(state, settled=True, class_shell=known, last_shell=s), Silent())[0] for s in (7, 4))
+    assert (same.last_shell, finer.last_shell) == (7, 5)
+    assert same.settled and finer.settled == (known > 0)
+
+
+def test_a_job_stops_after_a_judgement_alone(sample, monkeypatch):
+    setup = world.setup(sample, **OPTIONS, iterations=40)
+    asked, states, _ = judged_in(setup, monkeypatch)
+    last = states[-1]
+    assert last.iteration < 40 and last.judged == last.iteration == asked[-1]
+    assert reason(setup, last) and not reason(setup, replace(last, judged=last.iteration - 1))
+    before = replace(states[-2], settled=True, judged=states[-2].iteration)
+    assert [judged_at_poses(setup, replace(before, quiet=quiet)) for quiet in (0, 1, 2, 3)] == [False, False, True, True]
+
+
+def test_a_judgement_while_classes_are_uncertain_settles_nothing(sample):
+    setup = world.setup(sample, **OPTIONS, iterations=9, initial_uncertainty=4.0)
+    state, _ = at(setup, 4)
+    hot, cold = (classes_at_poses(each, replace(state, settled=False), Silent())[0] for each in (setup, setup_with(setup, 1.0)))
+    np.testing.assert_array_equal(hot.judgement.argmax(1), cold.judgement.argmax(1))
+    assert cold.settled and not hot.settled
+
+
+def setup_with(setup, factor):
+    return replace(setup, options=setup.options.model_copy(update={"initial_uncertainty": factor}))
 
 
 def test_too_few_particles_are_not_judged(sample):
     setup = world.setup(sample, **OPTIONS, iterations=6)
     state, _ = at(setup, 3)
-    assert classes_at_poses(setup, replace(state, labels=np.where(np.arange(len(state.labels)) < 3, 1, 3)), Silent())[1] is None
+    few = replace(state, labels=np.where(np.arange(len(state.labels)) < 3, 1, 3))
+    after, given = classes_at_poses(setup, few, Silent())
+    assert given is None and len(state.judgement) and not len(after.judgement)  # nor is a former judgement relied on
 
 
 # --- what classes have in common ----------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def test_a_subset_takes_its_own_share_of_what_all_were_given(monkeypatch):
 
 
 def test_large_sets_are_judged_at_best_poses_now_and_then(monkeypatch):
-    setup, state, _ = begun(classes_at_poses=20, iterations=12)
+    setup, state, _ = begun(classes_at_poses=20, iterations=12, stop_when_converged=False)
     first, asked, real = setup.first_of_classes, [], seeding.FixedPoses.of.__func__
     note = classmethod(lambda cls, s, t, *a: asked.append(t.iteration + 1) or real(cls, s, t, *a))
     monkeypatch.setattr(seeding.FixedPoses, "of", note)

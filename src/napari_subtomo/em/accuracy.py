@@ -19,6 +19,7 @@ from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
 from napari_subtomo.geometry.orientations import rotation_vectors_to_matrices
+from napari_subtomo.numerics.backend import loops
 
 FloatArray = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
@@ -179,20 +180,31 @@ def _weights(step: EStep, prepared: Prepared, ids: npt.NDArray[np.int64], turns:
     """
     lattice = step.lattice
     last = lattice.last_shell + 1  # a turned point is rounded to one shell more at most
-    strides = np.array([1, 2 * last + 1, (2 * last + 1) ** 2])
+    strides = (2.0 * last + 1) ** np.arange(3)
     middle = int(last * strides.sum())
     table = np.full((2 * last + 1) ** 3, -1, np.int32)
-    at = lattice.k.astype(np.int64) @ strides
-    table[middle + at] = table[middle - at] = np.arange(len(at))
+
+    def place(points: Values) -> npt.NDArray[np.int64]:
+        """Index into the table of points on voxels; products of floats are BLAS's, and exact."""
+        at: npt.NDArray[np.int64] = (points.astype(np.float64) @ strides + middle).astype(np.int64)
+        return at
+
+    at = place(lattice.k)
+    table[at] = table[2 * middle - at] = np.arange(len(at))
     whitening = step.whitening(ids)
     scale = step.model.scales[step.particles.group[ids]] ** 2
-    weights = np.empty((len(ids), step.voxels), np.float32)
-    for row, (i, turn) in enumerate(zip(ids, turns, strict=True)):
-        points = lattice.k[: step.voxels] @ turn.T.astype(np.float32)
-        near = table[middle + np.rint(points).astype(np.int32) @ strides]
-        beyond = np.flatnonzero(near < 0)
-        near[beyond] = table[middle + points[beyond].astype(np.int32) @ strides]  # towards the centre where the sphere ends
-        weights[row] = prepared.H[i, near] * whitening[row] * scale[row]
+    weights, compiled = np.empty((len(ids), step.voxels), np.float32), loops()
+    k, held = lattice.k[: step.voxels], prepared.H
+    for row, (i, turn) in enumerate(zip(ids, turns.astype(np.float32), strict=True)):
+        if compiled is not None and isinstance(held, np.ndarray):
+            compiled.take_nearest(held[i], k, turn, table, last, weights[row])
+        else:
+            points = k @ turn.T
+            near = table[place(np.rint(points))]
+            beyond = np.flatnonzero(near < 0)
+            near[beyond] = table[place(np.trunc(points[beyond]))]  # towards the centre where the sphere ends
+            weights[row] = held[i, near]
+        weights[row] *= whitening[row] * scale[row]
     return weights
 
 

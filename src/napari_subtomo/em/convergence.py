@@ -70,6 +70,8 @@ def reason(setup: Setup, state: State) -> str:
     """Why a job may stop after this state, in a sentence; empty where it goes on."""
     if not setup.options.stop_when_converged or state.quiet < PATIENCE or len(state.recent) <= PATIENCE:
         return ""
+    if len(state.judgement) and state.judged < state.iteration:  # labels that were held say nothing
+        return ""
     one = float((state.recent[1:] != state.recent[:-1]).mean()) if state.recent.size else 0.0
     several = float((state.recent[-1] != state.recent[0]).mean()) if state.recent.size else 0.0
     if several > max(DRIFT * one, FEW):

@@ -392,5 +392,8 @@ def _next_state(
         steps=np.array([step.poses.angular_step, step.poses.shift_step]) if o.align else state.steps,
         solvent=np.zeros((0, 0, 0), np.float32) if references.solvent is None else references.solvent,
         class_shell=state.class_shell,
+        judgement=state.judgement,
+        judged=state.judged,
+        settled=state.settled and (state.class_shell > 0 or last_shell == state.last_shell),
     )
     return after, maps_of_classes, maximiser

@@ -27,7 +27,7 @@ from napari_subtomo.em.prepare import Prepared
 from napari_subtomo.em.priors import RotationPrior
 from napari_subtomo.em.statistics import ParticleResults
 from napari_subtomo.em.threads import ordered_map
-from napari_subtomo.numerics.backend import device_context, free_bytes, namespace, release_memory, to_device, to_host
+from napari_subtomo.numerics.backend import device_context, free_bytes, loops, namespace, release_memory, to_device, to_host
 from napari_subtomo.numerics.padded_grid import PaddedGrid
 from napari_subtomo.numerics.rotate import Interpolation, squared
 from napari_subtomo.progress import Reporter
@@ -282,9 +282,8 @@ def compare(
     shrinking = Shrinking(step.device, "particles", reporter)
     reporter.stage(stage, number * count, "particles" if number == 1 else f"particles in {number} passes")
     lanes = threads if step.device == "cpu" else 1
-    columns = list(ordered_map(lambda f: xp.ascontiguousarray(volumes[:, f * classes : (f + 1) * classes]), range(folds), lanes))
     used = []
-    for some, references in passes(step, prepared, columns, members, shifts, chunk, lanes, reporter):
+    for some, references in passes(step, prepared, volumes, members, shifts, chunk, lanes, reporter):
 
         def of_block(unit: tuple[int, IntArray], references: Any = references, some: slice = some) -> None:
             f, ids = unit
@@ -307,7 +306,7 @@ def compare(
 def passes(
     step: EStep,
     prepared: Prepared,
-    columns: list[Any],
+    volumes: Any,
     members: list[Any],
     shifts: Basis,
     chunk: int,
@@ -316,7 +315,10 @@ def passes(
 ) -> Iterator[tuple[slice, list[tuple[Basis, Any]]]]:
     """Rotations, a chunk of them or fewer at a time where memory is short, and each fold's references with their power."""
     shrinking, count, start = Shrinking(step.device, "rotations", reporter), len(step.poses.rotations), 0
-    xp, classes = namespace(columns[0]), step.model.maps.shape[1]
+    xp, (folds, classes) = namespace(volumes), step.model.maps.shape[:2]
+    # a loop reads all columns of a node at once; a sparse product makes a copy of what it gives
+    together = folds * classes if xp is np and loops() is not None else classes
+    columns = [xp.ascontiguousarray(volumes[:, first : first + together]) for first in range(0, folds * classes, together)]
     made: list[list[tuple[Basis, Any]]] = []
 
     def turn(some: slice) -> None:
@@ -325,15 +327,14 @@ def passes(
         ends = np.cumsum([len(piece) * step.voxels for piece in pieces])
         places = [slice(end - len(piece) * step.voxels, end) for piece, end in zip(pieces, ends, strict=True)]
 
-        values = [xp.empty((classes, (some.stop - some.start) * step.voxels), xp.complex64) for _ in columns]
+        values = [xp.empty((together, (some.stop - some.start) * step.voxels), xp.complex64) for _ in columns]
 
         def read(unit: tuple[int, int]) -> None:
-            f, i = unit
-            turns[i].gather(columns[f], values[f][:, places[i]].T)
+            which, i = unit
+            turns[i].gather(columns[which], values[which][:, places[i]].T)
 
         deque(ordered_map(read, list(np.ndindex(len(columns), len(turns))), threads), maxlen=0)
-        references = [each.reshape(-1, step.voxels) for each in values]
-        powers = list(ordered_map(squared, references, threads))
+        references = [fold.reshape(-1, step.voxels) for each in values for fold in each.reshape(-1, classes, each.shape[1])]
 
         def fewer(f: int) -> Basis:
             """Functions for the references of a fold."""
@@ -342,13 +343,15 @@ def passes(
             weight = xp.asarray(step.mean_weight(members[f], prepared))
             return reference_basis(references[f], weight, len(members[f]) * len(shifts.functions))
 
-        bases = [Basis(each, None, 0.0) for each in references]
         first = next((f for f, ids in enumerate(members) if len(ids)), 0)
-        bases[first] = fewer(first)
-        if bases[first].mixing is not None:  # where fewer functions do not stand for one fold's they do not for another's
-            rest = [f for f in range(len(columns)) if f != first]
-            for f, basis in zip(rest, ordered_map(fewer, rest, threads), strict=True):
-                bases[f] = basis
+        jobs: list[Callable[[], Any]] = [partial(fewer, first), *(partial(squared, each) for each in references)]
+        basis, *powers = ordered_map(lambda job: job(), jobs, threads)
+        bases = [Basis(each, None, 0.0) for each in references]
+        bases[first] = basis
+        if basis.mixing is not None:  # where fewer functions do not stand for one fold's they do not for another's
+            rest = [f for f in range(folds) if f != first]
+            for f, other in zip(rest, ordered_map(fewer, rest, threads), strict=True):
+                bases[f] = other
         made.append(list(zip(bases, powers, strict=True)))
 
     while start < count:

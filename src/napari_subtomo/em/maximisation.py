@@ -129,7 +129,7 @@ class Maximiser:
 
     def spread(self, spectrum: FloatArray) -> npt.NDArray[np.float32]:
         """A per-shell spectrum as a node array; the last value beyond its end."""
-        return spectrum.astype(np.float32)[np.minimum(self.grid.shell, len(spectrum) - 1)]
+        return spectrum.astype(np.float32).take(self.grid.shell, mode="clip")
 
     def shell_mean(self, values: Any) -> FloatArray:
         """Mean of node values per shell 0 … n_shells - 1."""
@@ -138,7 +138,7 @@ class Maximiser:
     def floored(self, denominator: Any) -> Any:
         """Denominator with the least value that keeps unmeasured nodes from exploding."""
         mean = self.shell_mean(denominator)
-        return np.maximum(denominator, self.spread(FLOOR * mean) + 1e-20)
+        return np.maximum(denominator, self.spread(FLOOR * mean + 1e-20))
 
     def signal_power(self, numerator: Any, denominator: Any) -> FloatArray:
         """Power |NUM/DEN|² per shell, nodes weighted by how well they are measured."""

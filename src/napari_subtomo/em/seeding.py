@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.class_shell import MOST, class_shell, extended, labels_from_others
 from napari_subtomo.em.constraints import composed
+from napari_subtomo.em.convergence import PATIENCE
 from napari_subtomo.em.fixed_poses import FixedPoses
 from napari_subtomo.em.frames import searches_everywhere
 from napari_subtomo.em.lattice import beyond, lattice_map
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 VALUES = 1e8  # of particles that are held at once: of a large set, as many shells as that is
-SELDOM = 5  # of so many iterations with a large set, one judges its classes at best poses; and the last does
+SELDOM = 5  # of so many iterations with a large set, or with settled classes, one judges them at best poses; and the last does
+SETTLED = 0.002  # of the particles: where a judgement changes the labels of no more, classes have settled
 WARM_ROUNDS = 20  # of EM at the poses of an iteration: its labels are near to begin with
 
 
@@ -65,13 +67,21 @@ def at_poses(options: ClassifyOptions, n: int, iteration: int, first: int) -> bo
 
 
 def judged_at_poses(setup: Setup, state: State) -> bool:
-    """Whether the classes of particles are judged at the poses of a state, not by sums over all poses: not before these are settled."""
-    due = at_poses(setup.options, len(setup.order), state.iteration + 1, setup.first_of_classes)
-    return due and not searches_everywhere(setup, state)
+    """Whether the iteration after a state judges classes at best poses: not before these are known, and seldom where classes have settled.
+
+    It does where it may be the one after which a job stops.
+    """
+    o, iteration = setup.options, state.iteration + 1
+    if searches_everywhere(setup, state):
+        return False
+    if o.stop_when_converged and state.quiet + 1 >= PATIENCE and len(state.judgement):
+        return True
+    due = at_poses(o, len(setup.order), iteration, setup.first_of_classes)
+    return due and (not state.settled or iteration - state.judged >= SELDOM or iteration == o.iterations)
 
 
 def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
-    """Posteriors of the classes at the best poses of a state, by leave-one-out EM from its labels.
+    """Posteriors of the classes at the best poses of a state, by leave-one-out EM from its labels; or those of the last judgement.
 
     Parameters
     ----------
@@ -84,15 +94,20 @@ def classes_at_poses(setup: Setup, state: State, reporter: Reporter) -> tuple[St
     Returns
     -------
     state : State
-        The same; with references made anew where a class that had died has taken particles that fit no other: by its old reference, the
-        average, the search would find them a pose in no class but the one that they spoil.
+        With the judgement; with references made anew where a class that had died has taken particles that fit no other: by its old
+        reference, the average, the search would find them a pose in no class but the one that they spoil.
     given : ndarray, shape (n, classes), or None
         NaN for particles of the empty class; None where classes are not judged so, or particles are too few.
     """
     o = setup.options
     there = int(np.count_nonzero(state.labels <= o.classes))
-    if state.maps.shape[1] < o.classes or there < 2 * o.classes or not judged_at_poses(setup, state):
-        return state, None
+    if state.maps.shape[1] < o.classes or there < 2 * o.classes or searches_everywhere(setup, state):
+        return replace(state, judgement=np.zeros((0, 0), np.float32), settled=False), None
+    if not judged_at_poses(setup, state):
+        if len(state.judgement) != len(state.labels):
+            return state, None
+        reporter.message(f"  Classes are those that iteration {state.judged} judged at best poses.")
+        return state, state.judgement.astype(np.float64)
     values = min(there * setup.lattice.prefix(state.last_shell), VALUES)
     return on_device(lambda device: _judged(setup, state, there, device, reporter), setup.device, values, reporter)
 
@@ -107,10 +122,17 @@ def _judged(setup: Setup, state: State, there: int, device: str, reporter: Repor
     gamma = with_outliers(fixed, start, temperature, o.regularisation, WARM_ROUNDS, fixed.threads)
     if gamma is not None:
         finest = FixedPoses.of(setup, state, fitting(state.last_shell, there, setup.lattice.prefix), device, reporter)
-        return _with_references(setup, state, finest, gamma), fixed.spread(gamma, n)
+        return _kept(_with_references(setup, state, finest, gamma), fixed.spread(gamma, n), False)
     g, h, noise, inside = fixed.g, fixed.h, fixed.noise, fixed.inside
     gamma = leave_one_out(g, h, setup.lattice, noise, temperature, start, o.regularisation, WARM_ROUNDS, inside, fixed.threads)
-    return state, fixed.spread(gamma, n)
+    hot = uncertainty(o.initial_uncertainty, state.iteration + 1 - setup.first_of_classes) > 1
+    changed = float(np.mean(gamma.argmax(1) != start.argmax(1)))
+    return _kept(state, fixed.spread(gamma, n), changed <= SETTLED and not hot)
+
+
+def _kept(state: State, given: FloatArray, settled: bool) -> tuple[State, FloatArray]:
+    """The state with a judgement, on which later iterations rely, and the judgement."""
+    return replace(state, judgement=given.astype(np.float32), judged=state.iteration + 1, settled=settled), given
 
 
 def clustered_references(setup: Setup, state: State, reporter: Reporter) -> tuple[State, FloatArray | None]:
@@ -170,7 +192,7 @@ def _begun(setup: Setup, state: State, there: int, device: str, reporter: Report
             f"the data may not hold {o.classes} distinct classes."
         )
     begun = _with_references(setup, replace(state, class_shell=last), fixed, gamma)
-    return begun, fixed.spread(gamma, n) if judged_at_poses(setup, state) else None
+    return _kept(begun, fixed.spread(gamma, n), False) if judged_at_poses(setup, state) else (begun, None)
 
 
 def _with_references(setup: Setup, state: State, fixed: FixedPoses, gamma: FloatArray) -> State:

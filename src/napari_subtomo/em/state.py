@@ -63,6 +63,12 @@ class State:
         Mask around the particle that was found in the references and masks them; of size 0 without one.
     class_shell : int
         Last shell by which classes are told apart at fixed poses; 0 where it is not known: all that are compared.
+    judgement : ndarray, shape (n, classes), float32
+        Posteriors of the classes when they were judged at best poses last, NaN for particles of the empty class; of length 0: never.
+    judged : int
+        The iteration that judged them.
+    settled : bool
+        Whether that left the labels as they were.
     """
 
     iteration: int
@@ -89,6 +95,9 @@ class State:
     figures: FloatArray = field(default_factory=lambda: np.zeros((0, 4)))
     solvent: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     class_shell: int = 0
+    judgement: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    judged: int = 0
+    settled: bool = False
 
 
 def write_state(path: Path, state: State) -> None:

@@ -108,7 +108,8 @@ def state_of(setup: Setup, state: State, rows: IntArray) -> State:
     names = ["orientations", "offsets", "labels", *(("frames", "centres") if len(state.frames) else ())]
     some: dict[str, Any] = {name: getattr(state, name)[rows] for name in names}
     scales = state.scales[rows] if setup.options.particle_scales else state.scales
-    return replace(state, **some, scales=scales, recent=np.zeros((0, 0), np.int64), figures=np.zeros((0, 4)))
+    none = np.zeros((0, 0), np.float32)
+    return replace(state, **some, scales=scales, recent=np.zeros((0, 0), np.int64), figures=np.zeros((0, 4)), judgement=none)
 
 
 def part_of(setup: Setup, state: State, rows: IntArray | None) -> tuple[Setup, State]:
@@ -159,4 +160,4 @@ def _scattered(setup: Setup, state: State, new: State, rows: IntArray) -> State:
     else:
         there = np.bincount(setup.particles.group[rows], minlength=len(state.scales)) > 0
         arrays["scales"] = np.where(there, new.scales, state.scales)
-    return replace(new, **arrays, frames=state.frames, centres=state.centres)
+    return replace(new, **arrays, frames=state.frames, centres=state.centres, judgement=state.judgement)

@@ -138,6 +138,24 @@ def gather_reals(columns: Any, points: Any, padding: Any, edge: int, width: int,
 
 
 @_compiled
+def take_nearest(values: Any, k: Any, turn: Any, table: Any, last: int, out: Any) -> None:
+    """Values of the lattice voxels nearest to turned ones: out[v] = values[table at turn · k[v]]; nearer to the origin where there is none.
+
+    Table ((2 · last + 1)³,): which voxel a point (x, y, z) is, at x + last + (2 · last + 1) · (y + last + (2 · last + 1) · (z + last)).
+    """
+    edge = 2 * last + 1
+    for v in range(len(out)):
+        kx, ky, kz = k[v, 0], k[v, 1], k[v, 2]
+        x = turn[0, 0] * kx + turn[0, 1] * ky + turn[0, 2] * kz
+        y = turn[1, 0] * kx + turn[1, 1] * ky + turn[1, 2] * kz
+        z = turn[2, 0] * kx + turn[2, 1] * ky + turn[2, 2] * kz
+        near = table[int(np.rint(x)) + last + edge * (int(np.rint(y)) + last + edge * (int(np.rint(z)) + last))]
+        if near < 0:
+            near = table[int(x) + last + edge * (int(y) + last + edge * (int(z) + last))]
+        out[v] = values[near]
+
+
+@_compiled
 def squared(values: Any, out: Any) -> None:
     """|values|², shape (m, V)."""
     for i in range(values.shape[0]):

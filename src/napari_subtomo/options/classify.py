@@ -277,9 +277,9 @@ class ClassifyOptions(EMOptions):
     )
     classes_at_poses: int = option(
         20_000,
-        "In sets of at most so many particles, judge the class of each at its best pose, against references without its own share; of "
-        "larger ones in every fifth iteration and the last. Otherwise, and with 0 always, by the sum over poses, against references "
-        "without its fold.",
+        "In sets of at most so many particles, judge the class of each at its best pose, against references without its own share, in "
+        "every iteration until that changes no class; of larger ones, and then, in every fifth and the last. With 0 by the sum over poses, "
+        "against references without its fold.",
         title="Judge classes at best poses up to",
         unit="particles",
         group="Advanced",
