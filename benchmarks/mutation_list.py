@@ -51,6 +51,7 @@ STEPS = ("tests/em/test_poses.py",)
 BESIDE = ("tests/em/test_frames_beside.py",)
 TURNED_AGAIN = ("tests/em/test_global_search.py::test_particles_are_turned_again_when_the_shell_needs_a_finer_step_and_only_then",)
 AT_POSES = ("tests/em/test_classes_at_poses.py",)
+BASIS = ("tests/em/test_basis.py",)
 ACCURACY = ("tests/em/test_accuracy.py",)
 JOB = ("tests/em/test_job.py::test_positions_and_orientations_in_files_approach_the_truth",)
 ENGINE = ("tests/em/test_engine.py::test_poses_move_towards_the_truth",)
@@ -209,6 +210,7 @@ MUTATIONS = (
     Mutation("classes at poses: taken", "em/engine.py", "given=given if given is None or", "given=None if 1 or", AT_POSES),
     Mutation("classes at poses: of a subset", "em/engine.py", "or rows is None else given[rows])", "or True else given)", ON_DEVICE),
     Mutation("classes at poses: of large sets", "em/seeding.py", "% SELDOM == 0", "% SELDOM == 7", ON_DEVICE),
+    Mutation("offsets: which differ alike", "em/basis.py", "(x + y + z - least - most)", "(x + y + z - most)", BASIS),
     Mutation("accuracies: nearest voxels", "numerics/loops.py", "y = turn[1, 0] * kx +", "y = turn[0, 1] * kx +", ACCURACY),
     Mutation("classes at poses: settled", "em/seeding.py", "(not state.settled or", "(True or", AT_POSES),
     Mutation("classes at poses: settled, now and then", "em/seeding.py", "state.judged >= SELDOM", "state.judged >= 99", AT_POSES),

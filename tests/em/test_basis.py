@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from napari_subtomo.em.basis import TOLERANCE, phases, reference_basis, shift_basis
+from napari_subtomo.em.basis import TOLERANCE, _differences, phases, reference_basis, shift_basis
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.geometry import so3
 
@@ -45,6 +45,18 @@ def test_every_shift_is_left_with_less_than_the_tolerance(lattice: Lattice, ener
     assert left <= 1.05 * tolerance
     assert left == pytest.approx(basis.residual, rel=0.05)
     assert left > 0.1 * tolerance  # the fewest functions
+
+
+def test_differences_of_shifts_are_those_of_all_pairs() -> None:
+    rng = np.random.default_rng(4)
+    grid = so3.shifts(0.4, 1.7) + rng.uniform(-0.1, 0.1, 3)
+    line = np.stack([np.arange(30), np.zeros(30), np.zeros(30)], axis=1)
+    for shifts in (grid, grid[:1], line, rng.uniform(-2, 2, (20, 3)), np.cumsum(rng.uniform(1.1e-6, 2e-6, (20, 3)), axis=0)):
+        different, which = _differences(shifts)
+        expected = np.sort(np.abs(shifts[:, None] - shifts[None]), axis=2)
+        assert which.shape == (len(shifts), len(shifts))
+        np.testing.assert_allclose(np.sort(different[which], axis=2), expected, atol=2e-6)
+    assert len(_differences(grid)[0]) == len(np.unique(np.sort(np.abs(grid[:, None] - grid[None]).reshape(-1, 3).round(6), axis=1), axis=0))
 
 
 def test_log_likelihoods_stay_within_a_few_hundredths_of_a_nat_under_noise(lattice: Lattice, energy: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import pytest
 from helpers import em_world as world
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from napari_subtomo.em import classify, engine, expectation, memory, posteriors, work
+from napari_subtomo.em import classify, engine, expectation, memory, posteriors, stored_poses, work
 from napari_subtomo.em.memory import needs, streams, where_held
 from napari_subtomo.errors import OptionError
 from napari_subtomo.io.project import JobFolder, Project
@@ -114,7 +114,10 @@ def test_limits_of_containers_count(tmp_path, version):
 
 
 def test_no_more_threads_work_than_were_asked_for(monkeypatch, tmp_path):
-    """BLAS, which takes all processors unless told otherwise, gets one thread wherever there are threads of our own."""
+    """BLAS, which takes all processors unless told otherwise, gets one thread wherever there are threads of our own.
+
+    A single fold of particles that are not aligned is one product: there are none.
+    """
     seen = {}
 
     def counted(name, result):
@@ -124,23 +127,26 @@ def test_no_more_threads_work_than_were_asked_for(monkeypatch, tmp_path):
 
         return called
 
-    def iterations_of(folds):
+    def iterations_of(folds, align=True):
+        seen.clear()
         small = world.simulate(n=16, count=6, snr=1.0, species=1, seed=4)
-        setup = world.setup(small, iterations=1, offset_range=1.0, folds=folds, threads=2)
+        setup = world.setup(small, iterations=1, offset_range=1.0, folds=folds, threads=2, align=align)
         monkeypatch.setattr(classify, "resolve_inputs", lambda *_: ((), None, None))
         monkeypatch.setattr(classify, "input_paths", lambda *_: (None, None, None))
         monkeypatch.setattr(classify, "write_iteration", lambda *_: None)
         monkeypatch.setattr(classify, "set_up", counted("set_up", lambda *_: setup))
         monkeypatch.setattr(classify, "initial_state", counted("start", engine.initial_state))
         monkeypatch.setattr(work, "search", counted("search", expectation.search))
+        monkeypatch.setattr(work, "iterate_stored", counted("search", stored_poses.iterate_stored))
         with threadpool_limits(limits=3, user_api="blas"):
-            classify.run(setup.options, JobFolder(Project(tmp_path), tmp_path / f"job{folds}"), Silent())
+            classify.run(setup.options, JobFolder(Project(tmp_path), tmp_path / f"job{folds}{align}"), Silent())
         return dict(seen)
 
-    (tmp_path / "job2").mkdir()
-    (tmp_path / "job1").mkdir()
+    for name in ("job2True", "job1True", "job1False"):
+        (tmp_path / name).mkdir()
     assert iterations_of(2) == {"set_up": {1}, "start": {1}, "search": {1}}
-    assert iterations_of(1) == {"set_up": {1}, "start": {1}, "search": {2}}
+    assert iterations_of(1) == {"set_up": {1}, "start": {1}, "search": {1}}
+    assert iterations_of(1, align=False) == {"set_up": {1}, "start": {1}, "search": {2}}
 
 
 def test_poses_that_hold_nothing_are_not_remembered(monkeypatch):

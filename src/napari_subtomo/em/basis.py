@@ -28,6 +28,7 @@ WORTH, LEAST = 0.75, 16
 #: at least `ROWS` · N · (1 + `EIGEN` · N / V) rows (as timed by benchmarks/reference_functions.py); on a GPU `DEVICE` times as many, since
 #: products are what it does best (not measured).
 ROWS, EIGEN, DEVICE = 1.6, 4.0, 50.0
+AT_ONCE = 1024  # voxels for which the phases of all shifts are made at once
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,17 @@ def shift_basis(shifts: FloatArray, lattice: Lattice, last_shell: int, energy: F
     Basis
         On the host.
     """
-    whole = phases(shifts, lattice.k[: lattice.prefix(last_shell)], lattice.n)
+    k = lattice.k[: lattice.prefix(last_shell)]
     if tolerance <= 0 or len(shifts) < LEAST:
-        return Basis(whole, None, 0.0)
+        return Basis(phases(shifts, k, lattice.n), None, 0.0)
     mixing, residual = leading(_overlaps(shifts, lattice, last_shell, energy), tolerance)
     if mixing.shape[1] > WORTH * len(shifts):
-        return Basis(whole, None, 0.0)
-    return Basis((mixing.T @ whole.view(np.float32)).view(np.complex64), mixing, residual)
+        return Basis(phases(shifts, k, lattice.n), None, 0.0)
+    functions = np.empty((mixing.shape[1], len(k)), np.complex64)
+    for first in range(0, len(k), AT_ONCE):  # phases of a thousand shifts take more memory than anything else of a comparison
+        some = slice(first, first + AT_ONCE)
+        functions[:, some] = (mixing.T @ phases(shifts, k[some], lattice.n).view(np.float32)).view(np.complex64)
+    return Basis(functions, mixing, residual)
 
 
 def reference_basis(references: Any, weight: Any, rows: int, tolerance: float = TOLERANCE) -> Basis:
@@ -158,9 +163,32 @@ def _overlaps(shifts: FloatArray, lattice: Lattice, last_shell: int, energy: Flo
     The sum does not change when axes are exchanged or mirrored, so that there are few different ones on a grid.
     """
     voxels = lattice.prefix(last_shell)
-    between = np.sort(np.abs(shifts[:, None] - shifts[None]).reshape(-1, 3).round(6), axis=1)
-    different, which = np.unique(between, axis=0, return_inverse=True)
+    different, which = _differences(shifts)
     weight = energy[lattice.shell[:voxels]]
     angle = (2 * np.pi / lattice.n) * (different @ lattice.k[:voxels].T.astype(np.float64))
-    overlaps: FloatArray = (np.cos(angle) @ weight)[which.reshape(-1)].reshape(len(shifts), -1)
+    overlaps: FloatArray = (np.cos(angle) @ weight)[which]
     return overlaps
+
+
+def _differences(shifts: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Differences of pairs of shifts, their lengths along three axes in ascending order: the different ones (d, 3), and which (nT, nT).
+
+    Of a grid they are counted in steps: sorting all pairs of a thousand shifts takes longer than the comparison that they are for.
+    """
+    origin = shifts.min(0)
+    gaps = np.diff(np.sort(shifts - origin, axis=0), axis=0)
+    step = float(gaps[gaps > 1e-6].min(initial=1.0))
+    place = np.rint((shifts - origin) / step).astype(np.int32)
+    edge = int(place.max(initial=0)) + 1
+    if np.abs(origin + place * step - shifts).max(initial=0) > 1e-6 or edge**3 > 64 * max(len(shifts), 64):  # no grid
+        between = np.sort(np.abs(shifts[:, None] - shifts[None]).reshape(-1, 3).round(6), axis=1)
+        different, which = np.unique(between, axis=0, return_inverse=True)
+        return different, which.reshape(len(shifts), -1)
+    x, y, z = (np.abs(line[:, None] - line[None]) for line in place.T)
+    least, most = np.minimum(np.minimum(x, y), z), np.maximum(np.maximum(x, y), z)
+    code = (most * edge + (x + y + z - least - most)) * edge + least
+    there = np.zeros(edge**3, bool)
+    there[code] = True
+    codes = np.flatnonzero(there)
+    found: FloatArray = step * np.stack([codes % edge, codes // edge % edge, codes // edge**2], axis=1).astype(np.float64)
+    return found, (np.cumsum(there) - 1)[code]

@@ -90,8 +90,8 @@ def _run(options: ClassifyOptions, folder: JobFolder, scratch: Path, reporter: R
         f"noise temperature {state.temperature:.2f}, on {' and '.join(setup.devices)}."
     )
     classes: Classes | None = None
-    # every fold is summed in one thread; a single fold has no threads but those of BLAS
-    with threadpool_limits(limits=1 if setup.folds > 1 else options.threads, user_api="blas"):
+    # threads compare and sum, each with one BLAS thread; but a single fold of particles that are not aligned is one product of all of them
+    with threadpool_limits(limits=options.threads if setup.folds == 1 and not options.align else 1, user_api="blas"):
         last = state
         for last, classes in iterate(setup, state, reporter):
             write(last, classes)
