@@ -211,6 +211,8 @@ MUTATIONS = (
     Mutation("classes at poses: of a subset", "em/engine.py", "or rows is None else given[rows])", "or True else given)", ON_DEVICE),
     Mutation("classes at poses: of large sets", "em/seeding.py", "% SELDOM == 0", "% SELDOM == 7", ON_DEVICE),
     Mutation("offsets: which differ alike", "em/basis.py", "(x + y + z - least - most)", "(x + y + z - most)", BASIS),
+    Mutation("offsets: order of pivots", "em/basis.py", "order[:, None] - 1", "np.arange(len(order))[:, None]", BASIS),
+    Mutation("offsets: what is not factored", "em/basis.py", ".max(axis=0)) + outside", ".max(axis=0))", BASIS),
     Mutation("accuracies: nearest voxels", "numerics/loops.py", "y = turn[1, 0] * kx +", "y = turn[0, 1] * kx +", ACCURACY),
     Mutation("classes at poses: settled", "em/seeding.py", "(not state.settled or", "(True or", AT_POSES),
     Mutation("classes at poses: settled, now and then", "em/seeding.py", "state.judged >= SELDOM", "state.judged >= 99", AT_POSES),

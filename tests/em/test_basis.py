@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from napari_subtomo.em.basis import TOLERANCE, _differences, phases, reference_basis, shift_basis
+from napari_subtomo.em.basis import TOLERANCE, _differences, _overlaps, leading, phases, reference_basis, shift_basis
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.geometry import so3
 
@@ -87,6 +87,24 @@ def test_few_or_far_shifts_are_taken_as_they_are(lattice: Lattice, energy: np.nd
 
 def test_references_of_nothing_need_one_function(lattice: Lattice) -> None:
     assert len(shift_basis(grid(0.5), lattice, SHELL, np.zeros(SHELL + 1)).functions) == 1
+
+
+@pytest.mark.parametrize("nats", [1.0, 1e4])
+def test_a_thousand_shifts_follow_from_as_few_functions_as_by_all_eigenvectors(
+    lattice: Lattice, energy: np.ndarray, monkeypatch: pytest.MonkeyPatch, nats: float
+) -> None:
+    overlaps = _overlaps(so3.shifts(0.5, 3.0), lattice, SHELL, nats * energy)
+    assert len(overlaps) > 900
+    mixing, residual = leading(overlaps, TOLERANCE)
+    missed = np.eye(len(overlaps)) - mixing.astype(np.float64) @ mixing.T.astype(np.float64)
+    left = np.einsum("ij,ij->i", missed @ overlaps, missed).max()
+    # what was never looked at is counted in full
+    assert 0.5 * TOLERANCE < left <= residual * (1 + 1e-6) and residual < TOLERANCE and 0.009 < (residual - left) / TOLERANCE < 0.011
+    monkeypatch.setattr("napari_subtomo.em.basis.MANY", 10**6)
+    assert 0 <= mixing.shape[1] - leading(overlaps, TOLERANCE)[0].shape[1] <= 1
+    assert leading(0 * overlaps, TOLERANCE)[0].shape == (len(overlaps), 1)
+    monkeypatch.undo()
+    assert leading(0 * overlaps, TOLERANCE)[0].shape == (len(overlaps), 1)
 
 
 def turned(lattice: Lattice, count: int) -> np.ndarray:
