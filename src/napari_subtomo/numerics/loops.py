@@ -223,6 +223,8 @@ def add_poses(
     """
     some = data.shape[1]
     moved = np.empty((len(phases), TILE), np.complex64)
+    # loops over lines of their own, and over parts of complex numbers, run on vectors: twice as fast
+    parts, of_parts = moved.view(np.float32), of_data.view(np.float32)
     made = np.full(len(phases), -1, np.int64)  # number of the particle and tile for which a shift was made last
     seen, touched, total = np.full(len(of_data), -1, np.int64), np.empty(len(of_data), np.int64), np.empty(len(of_data), np.float32)
     number = 0
@@ -231,24 +233,28 @@ def add_poses(
         for particle in range(len(data)):
             number += 1
             rows = 0
+            mine, heavy = data[particle, first : first + size], weight[particle, first : first + size]
             for pose in range(start[particle], start[particle + 1]):
                 t, r, s = shift[pose], row[pose], share[pose]
                 if r < 0:
                     continue
                 if made[t] != number:
                     made[t] = number
+                    turn, made_here = phases[t, to : to + size], moved[t, :size]
                     for v in range(size):
-                        moved[t, v] = phases[t, to + v] * data[particle, first + v]
-                for v in range(size):
-                    of_data[r, to + v] += moved[t, v] * s
+                        made_here[v] = turn[v] * mine[v]
+                part, sums = parts[t, : 2 * size], of_parts[r, 2 * to : 2 * (to + size)]
+                for v in range(2 * size):
+                    sums[v] += part[v] * s
                 if seen[r] != number:
                     seen[r], total[r], touched[rows] = number, 0, r
                     rows += 1
                 total[r] += s
             for which in range(rows):
                 r = touched[which]
+                weights, all_of = of_weight[r, to : to + size], total[r]
                 for v in range(size):
-                    of_weight[r, to + v] += weight[particle, first + v] * total[r]
+                    weights[v] += heavy[v] * all_of
 
 
 @_sums_in_any_order
