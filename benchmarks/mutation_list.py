@@ -212,6 +212,10 @@ MUTATIONS = (
     Mutation("classes at poses: of large sets", "em/seeding.py", "% SELDOM == 0", "% SELDOM == 7", ON_DEVICE),
     Mutation("offsets: which differ alike", "em/basis.py", "(x + y + z - least - most)", "(x + y + z - most)", BASIS),
     Mutation("offsets: order of pivots", "em/basis.py", "order[:, None] - 1", "np.arange(len(order))[:, None]", BASIS),
+    Mutation("offsets: angles by pieces", "em/basis.py", "angle = turned[some] @ k.T", "angle = turned[: len(parts[some])] @ k.T", BASIS),
+    Mutation(
+        "offsets of correlations: scale", "em/expectation.py", "energy *= CORRELATED / max", "energy /= CORRELATED / max", BRUTE_FORCE
+    ),
     Mutation("offsets: what is not factored", "em/basis.py", ".max(axis=0)) + outside", ".max(axis=0))", BASIS),
     Mutation("accuracies: nearest voxels", "numerics/loops.py", "y = turn[1, 0] * kx +", "y = turn[0, 1] * kx +", ACCURACY),
     Mutation("classes at poses: settled", "em/seeding.py", "(not state.settled or", "(True or", AT_POSES),
@@ -313,6 +317,14 @@ MUTATIONS = (
     Mutation("loops: imaginary parts of mates", "numerics/loops.py", ".imag * sign * scale", ".imag * scale", EM_LOOPS),
     Mutation("loops: the particle's own share", "numerics/loops.py", ".real - mine * own_x[v]", ".real - 0 * own_x[v]", EM_LOOPS),
     Mutation("loops: shares of a row added up", "numerics/loops.py", "total[r] += s", "total[r] = s", EM_LOOPS),
+    Mutation("loops: a pose's share", "numerics/loops.py", "sums[v] += part[v] * s", "sums[v] += part[v]", EM_LOOPS),
+    Mutation(
+        "loops: parts of other voxels",
+        "numerics/loops.py",
+        "of_parts[r, 2 * to : 2 * (to + size)]",
+        "of_parts[r, to : to + 2 * size]",
+        EM_LOOPS,
+    ),
     Mutation("loops: shifts of another particle", "numerics/loops.py", "if made[t] != number:", "if made[t] < 0:", EM_LOOPS),
     Mutation("loops: the rim of a folded map", "numerics/loops.py", "if half + z < n else", "if half + z < n - 1 else", FEW_NODES),
     Mutation("even maps: planes counted once", "numerics/few_nodes.py", "np.full(half + 1, 2.0)", "np.full(half + 1, 1.0)", FEW_NODES),

@@ -28,7 +28,9 @@ def energy() -> np.ndarray:
     return 3.0 * np.exp(-np.arange(SHELL + 1) / 3.0)  # nats a voxel: 500 in all
 
 
-def test_phases_are_those_of_the_exponential(lattice: Lattice) -> None:
+@pytest.mark.parametrize("at_once", [7, 10**6])
+def test_phases_are_those_of_the_exponential(lattice: Lattice, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_subtomo.em.basis.ANGLES", at_once * len(lattice.k))
     shifts = grid(0.5)
     wanted = np.exp(2j * np.pi / N * (shifts @ lattice.k.T.astype(np.float64)))
     np.testing.assert_allclose(phases(shifts, lattice.k, N), wanted, atol=2e-6)

@@ -7,6 +7,7 @@ import pytest
 from helpers import em_world as world
 from scipy.ndimage import map_coordinates
 
+from napari_subtomo.em.basis import shift_basis
 from napari_subtomo.em.engine import _e_step, initial_state
 from napari_subtomo.em.expectation import search
 from napari_subtomo.em.poses import PoseGrid, pose_grid
@@ -155,3 +156,28 @@ def test_the_mask_of_a_particle_lies_where_the_particle_is_thought_to_be():
     for offset, passed in (((4.2, 0, 0), 1.0), ((0, 0, 4.0), 0.0), ((0, 0, 0), 0.0)):
         whole, masked, _ = resample(particle, grid, k, np.eye(3), np.asarray(offset), mask)
         assert masked[0].real / whole[0].real == pytest.approx(passed, abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1e-3])
+def test_correlations_through_functions_of_offsets_are_those_of_each_offset_whatever_the_scale_of_the_reference(small, monkeypatch, scale):
+    """Within 0.3 %: the scale of a first reference says nothing about the data."""
+    state = initial_state(small)
+    state = replace(state, maps=state.maps * np.float32(scale))
+    step = _e_step(small, state, pose_grid(7.5, 15.0, 0.5, 2.0, np.random.default_rng(0)), None, True)
+    said = Said()
+    _, few = search(step, small.prepared, 1, said)
+    assert any("of a correlation left out" in text for text in said.texts)
+    monkeypatch.setattr("napari_subtomo.em.expectation.shift_basis", lambda *given: shift_basis(*given, tolerance=0))
+    _, every = search(step, small.prepared, 1, Silent())
+    np.testing.assert_allclose(few.log_evidence, every.log_evidence, rtol=3e-3)
+    assert not np.array_equal(few.log_evidence, every.log_evidence)
+
+
+class Said(Silent):
+    """Remembers messages."""
+
+    def __init__(self):
+        self.texts = []
+
+    def message(self, text):
+        self.texts.append(text)

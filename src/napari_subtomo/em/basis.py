@@ -31,6 +31,7 @@ WORTH, LEAST = 0.75, 16
 ROWS, EIGEN, DEVICE = 1.6, 4.0, 50.0
 MANY = 512  # functions of which a few are found first, and eigenvectors among those: 0.04 for 0.10 s of 925, 0.10 for 0.68 s of 1791
 AT_ONCE = 1024  # voxels for which the phases of all shifts are made at once
+ANGLES = 2**22  # phases that are made at once
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,13 @@ class Basis:
 def phases(shifts: FloatArray, k: Any, n: int) -> Any:
     """e^{+2πi k·t/n} for shifts (nT, 3) in pixels and frequencies (V, 3) of a box of n, shape (nT, V), complex64, where `k` is."""
     xp = namespace(k)
-    angle = xp.asarray((2 * np.pi / n * shifts).astype(np.float32)) @ k.T
-    parts = xp.empty((*angle.shape, 2), xp.float32)
-    parts[:, :, 0], parts[:, :, 1] = xp.cos(angle), xp.sin(angle)
+    turned = xp.asarray((2 * np.pi / n * shifts).astype(np.float32))
+    parts = xp.empty((len(shifts), len(k), 2), xp.float32)
+    at_once = max(1, ANGLES // max(len(k), 1))  # angles, cosines and sines of all would take more memory than what they make
+    for first in range(0, len(shifts), at_once):
+        some = slice(first, first + at_once)
+        angle = turned[some] @ k.T
+        parts[some, :, 0], parts[some, :, 1] = xp.cos(angle), xp.sin(angle)
     return parts.view(xp.complex64)[:, :, 0]
 
 

@@ -8,6 +8,7 @@ A particle is compared with the references of its own fold.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ BLOCK_BYTES = 32 * 2**20  # on processors: each thread has a block; larger ones 
 DEVICE_SHARE = 16  # a block takes this part of the free memory of a GPU
 REFERENCE_BYTES = 512 * 2**20
 ENOUGH = 200  # particles whose mean weight stands for all
+CORRELATED = 100.0  # nats taken for references that particles are correlated with: offsets are left out to 0.3 % of a correlation
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,14 @@ class EStep:
 
     def shift_basis(self, volumes: Any, prepared: Prepared) -> Basis:
         """Functions that give the shifts' phases for these references, shape (nodes, references), and these particles' weights."""
-        if self.cross_correlation:  # the scale of the references is arbitrary, and so is what they leave
-            return Basis(self.phases(self.voxels), None, 0.0)
         shell, last = self.lattice.shell[: self.voxels], self.last_shell
         counts = np.maximum(np.bincount(shell, minlength=last + 1), 1)
         one = rotated(self, volumes, np.eye(3)[None])[0]
         power = to_host(one.real**2 + one.imag**2).max(1)
-        weight = self.mean_weight(np.arange(len(prepared)), prepared)
-        return shift_basis(self.poses.shifts, self.lattice, last, np.bincount(shell, power * weight, last + 1) / counts)
+        energy = np.bincount(shell, power * self.mean_weight(np.arange(len(prepared)), prepared), last + 1).astype(np.float64)
+        if self.cross_correlation:  # the scale of the references is arbitrary
+            energy *= CORRELATED / max(float(energy.sum()), np.finfo(np.float64).tiny)
+        return shift_basis(self.poses.shifts, self.lattice, last, energy / counts)
 
     def mean_weight(self, ids: IntArray, prepared: Prepared) -> npt.NDArray[np.float32]:
         """H/(κσ²) at the voxels of the comparison, mean of some of these particles, shape (V,)."""
@@ -300,7 +302,7 @@ def compare(
         for _ in ordered_map(of_block, units, lanes):
             pass
         used += [(len(refs.mixing), len(refs.functions), refs.residual) for refs, _ in references if refs.mixing is not None]
-    _say_residuals(shifts, used, reporter)
+    _say_residuals(step, shifts, used, reporter)
 
 
 def passes(
@@ -369,7 +371,7 @@ def _interpolation(step: EStep, rotations: FloatArray, xp: Any) -> Interpolation
     return Interpolation(step.grid, (k[None] @ xp.asarray(rotations, dtype=xp.float32)).reshape(-1, 3))
 
 
-def _say_residuals(shifts: Basis, references: list[tuple[int, int, float]], reporter: Reporter) -> None:
+def _say_residuals(step: EStep, shifts: Basis, references: list[tuple[int, int, float]], reporter: Reporter) -> None:
     """For how many offsets and rotated references fewer functions stood (of each fold and chunk: given, functions, residual)."""
     words = [] if shifts.mixing is None else [f"{len(shifts.functions)} functions for {len(shifts.mixing)} offsets"]
     if references:
@@ -377,4 +379,9 @@ def _say_residuals(shifts: Basis, references: list[tuple[int, int, float]], repo
         words.append(f"{functions} functions for {given} rotated references")
     if words:
         left = max([shifts.residual, *(residual for *_, residual in references)])
-        reporter.message(f"  Compared through {', '.join(words)}; at most {left:.4f} nat of a log-likelihood left out.")
+        amount = (
+            f"{100 * math.sqrt(left / CORRELATED):.1f} % of a correlation"
+            if step.cross_correlation
+            else f"{left:.4f} nat of a log-likelihood"
+        )
+        reporter.message(f"  Compared through {', '.join(words)}; at most {amount} left out.")

@@ -17,7 +17,7 @@ from napari_subtomo.geometry import so3
 from napari_subtomo.geometry.symmetry import symmetry_order
 from napari_subtomo.options.classify import ClassifyOptions
 
-SHARE_OF_MASK = 0.9  # usual radius of the mask that is found, in radii of the mask diameter
+SHARE_OF_MASK = 0.875  # usual radius of the mask that is found, in radii of the mask diameter
 _EXACT = 8  # steps in a search range up to which its points are counted one by one
 
 

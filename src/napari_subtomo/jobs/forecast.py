@@ -118,7 +118,7 @@ def _reconstruct(options: ReconstructOptions, facts: Facts, rates: Rates) -> Cos
     each = (14 if expects_loops() else 30) * points + 24 * box**3  # a sparse matrix has many numbers for each point
     memory = 90e6 + loops_bytes() + 2 * 24 * nodes + 70 * nodes + threads * block * each + (threads + 1) * 12 * nodes
     disk = 3 * (4 * (options.crop_size or box) ** 3 + _HEADER) + 1e5
-    return Costs(n * one / threads + maps + 1.0, memory, disk)
+    return Costs(n * one / threads + maps + 2.0, memory, disk)
 
 
 def _sentence(costs: Costs, facts: Facts, rates: Rates) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from napari_subtomo.em.class_shell import ROUNDS as HALVES_ROUNDS
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, remembered, streams
 from napari_subtomo.em.plan import Iteration, half_sphere, iterations, lattice_voxels
 from napari_subtomo.em.remembered import bytes_of
-from napari_subtomo.em.seeding import WARM_ROUNDS, at_poses, fitting
+from napari_subtomo.em.seeding import SELDOM, WARM_ROUNDS, at_poses, fitting
 from napari_subtomo.em.stability import ITERATIONS
 from napari_subtomo.em.start import HOT_ROUNDS, ROUNDS
 from napari_subtomo.em.subdivision import FIRST
@@ -20,11 +20,13 @@ from napari_subtomo.jobs.rates import Rates
 from napari_subtomo.numerics.backend import expects_loops
 from napari_subtomo.options.classify import ClassifyOptions
 
-_COMPARED = 3e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
-_ROUND = 1e-3  # seconds that a round takes besides for each class and what they share, whatever its particles
-_SETTLED = 0.2  # share of the rounds, for each class, after which EM has settled
+_COMPARED = 2.5e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
+_ROUND = 3e-4  # seconds that a round takes besides for each class and what they share, whatever its particles
+_SETTLED = 0.15  # share of the rounds, for each class, after which EM has settled
+_SETTLED_HALVES = 0.75  # likewise for halves of the particles, with any number of classes: a class that is shared out wrongly takes longer
 _DEVICE = 50.0  # times as fast as a thread are things on a GPU that are not products of matrices
-_SIGNIFICANT = 60  # pairs of class and rotation that hold a particle's posterior where it is broad
+_BROAD, _REACHED = 1500.0, 0.04  # poses that hold a particle's posterior where it is broad: at most, and as a share of all
+_ADDED = 3e-10  # seconds for a voxel of a pose to be added to the sums of the maps
 _FILLED = 3  # as many classes as are likely to be filled
 _FASTER = "use smaller search ranges, a coarser limit of the resolution, a larger binning, fewer classes or a GPU"
 
@@ -39,7 +41,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
     gpu = facts.gpu and options.device != "cpu"
     threads = shared_by(options.threads, facts.cores, n)
     prepare = n * _turned(box, voxels, rates, 3 if options.mask_particles else 2, gpu) / threads
-    seconds = 2.0 + prepare + min(n, 2000) * 4e-7 * voxels + n * 5e-8 * voxels
+    seconds = 1.5 + prepare + n * 5e-8 * voxels
     each_takes = [_seconds(step, box, options, facts, rates, gpu) for step in steps]
     clusters = options.classes > 1 and options.start == "leave-one-out"
     clustering = 0.0
@@ -49,7 +51,8 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         finest = fitting(_shell(last), some, _voxels)
         clustering = some * _turned(box, _voxels(finest), rates, 2, gpu) / threads
         for i, step in enumerate(steps[first + 1 :], first + 1):
-            if at_poses(options, n, i + 1, first + 1) and step.particles == n:
+            due = (i - first) % SELDOM == 1 or i == len(steps) - 1  # classes that have settled are judged seldom
+            if at_poses(options, n, i + 1, first + 1) and step.particles == n and due:
                 each_takes[i] += n * _judged(step, box, pixel, options, facts, rates, gpu) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
         told = min(_told_by(last, box, pixel, options), _voxels(finest))
@@ -108,15 +111,15 @@ def _told_by(step: Iteration, box: int, pixel: float, options: ClassifyOptions) 
     return min(step.voxels, _voxels(shell))
 
 
-def _em(n: float, voxels: float, rounds: int, box: int, classes: int, rates: Rates) -> float:
+def _em(n: float, voxels: float, rounds: int, box: int, classes: int, rates: Rates, settled: float = 0.0) -> float:
     """Seconds of leave-one-out EM of n particles at fixed poses, of at most so many rounds: particles compared, differences masked."""
     each = (classes + 1) * (_masked(voxels, box, rates) + _ROUND)
-    return min(1.0, _SETTLED * classes) * rounds * (classes * n * voxels * _COMPARED + each)
+    return (settled or min(1.0, _SETTLED * classes)) * rounds * (classes * n * voxels * _COMPARED + each)
 
 
 def _halves(n: float, several: list[float], box: int, classes: int, rates: Rates) -> float:
     """Seconds of leave-one-out EM of the two halves of n particles, for each number of voxels that is asked about."""
-    each = [2 * _em(n / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, classes, rates) for voxels in several]
+    each = [2 * _em(n / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, classes, rates, _SETTLED_HALVES) for voxels in several]
     return sum(each) + sum(n * _masked(voxels, box, rates) for voxels in several)
 
 
@@ -155,7 +158,8 @@ def _seconds(step: Iteration, box: int, options: ClassifyOptions, facts: Facts, 
     else:  # a part of a fold at a time
         chunks = PARTS * step.folds
         insertion = step.rotations * step.map_voxels * (step.folds * rates.points / 2 + 2 * step.references * rates.values)
-    sums = 2 * min(step.rotations * step.classes, _SIGNIFICANT) * n * step.map_voxels * 1e-9 / by_fold
+    found = min(_REACHED * step.shifts * step.rotations * step.classes, _BROAD)
+    sums = n * found * step.map_voxels * _ADDED / shared_by(options.threads, facts.cores, n)
     residuals = n * step.voxels * (rates.points + step.classes * rates.values + 3e-8) / by_fold
     maps = 0.05 + nodes * step.references * 5e-8
     return transforms + search + sums + insertion / shared_by(options.threads, facts.cores, int(chunks)) + residuals + maps
