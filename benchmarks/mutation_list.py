@@ -315,7 +315,8 @@ MUTATIONS = (
     Mutation("threads: chunks by their number", "em/back_rotation.py", "-(-number // SCATTER_PARTS) * SCATTER_PARTS", "threads", THREADS),
     Mutation("loops: mates on the wrong side", "numerics/loops.py", "if x < 0:  # the half", "if x < -1e9:  # the half", LOOPS),
     Mutation("loops: imaginary parts of mates", "numerics/loops.py", ".imag * sign * scale", ".imag * scale", EM_LOOPS),
-    Mutation("loops: the particle's own share", "numerics/loops.py", ".real - mine * own_x[v]", ".real - 0 * own_x[v]", EM_LOOPS),
+    Mutation("loops: the particle's own share", "numerics/loops.py", "of_x[v] - mine * own_x[v]", "of_x[v] - 0 * own_x[v]", EM_LOOPS),
+    Mutation("class sums: pieces", "em/class_sums.py", "slice(times * edges[piece]", "slice(times * edges[piece] + 1", LEAVE_OUT),
     Mutation("loops: shares of a row added up", "numerics/loops.py", "total[r] += s", "total[r] = s", EM_LOOPS),
     Mutation("loops: a pose's share", "numerics/loops.py", "sums[v] += part[v] * s", "sums[v] += part[v]", EM_LOOPS),
     Mutation(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.em.class_sums import class_sums
 from napari_subtomo.em.constraints import Region
 from napari_subtomo.em.inside import Inside
 from napari_subtomo.em.lattice import Lattice
@@ -115,7 +116,7 @@ def references(part: FixedPoses, gamma: FloatArray, temperature: float, regulari
     precision = (h / part.noise).mean(0) / temperature
     precision[: lattice.prefix(0)] = 0
     shares = namespace(g).asarray(gamma.astype(np.float32))
-    sums = [(shares[:, c] @ g, shares[:, c] @ h) for c in range(gamma.shape[1])]
+    sums = class_sums(g, h, shares)
     common = Common.settled(sums, part.noise.mean(0, dtype=np.float64), precision, lattice, regularisation, inside.differences)
     average, result = inside.whole(common.mean), []
     for numerator, weight in sums:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_subtomo.em.accumulate import mean_noise
 from napari_subtomo.em.class_shell import MOST, class_shell, extended, labels_from_others
+from napari_subtomo.em.class_sums import class_sums
 from napari_subtomo.em.constraints import composed
 from napari_subtomo.em.convergence import PATIENCE
 from napari_subtomo.em.fixed_poses import FixedPoses
@@ -213,8 +214,7 @@ def _with_references(setup: Setup, state: State, fixed: FixedPoses, gamma: Float
     for f in range(folds):
         others = fold != f if folds > 1 else np.ones(len(kept), bool)
         here = others.astype(np.float32)  # products with 0 and 1: a copy of the others would take as much again as all of them
-        shares = [xp.asarray(here * gamma[:, c].astype(np.float32)) for c in range(o.classes)]
-        sums = [(share @ g, share @ h) for share in shares]
+        sums = class_sums(g, h, xp.asarray(here[:, None] * gamma.astype(np.float32)))
         common = Common.settled(sums, sigma2, precision, lattice, o.regularisation, fixed.inside.differences)
         rho = common.rho * maximiser.solvent_share
         rest = [beyond(each, lattice, voxels) if finer else 0.0 for each in state.maps[f]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_subtomo.em.class_sums import class_sums
 from napari_subtomo.em.inside import Inside, Mask, portions
 from napari_subtomo.em.lattice import Lattice
 from napari_subtomo.em.maximisation import CONSENSUS_T, DELTA
@@ -205,7 +206,7 @@ def leave_one_out(
     gamma = start.astype(np.float32)
     for _ in range(rounds):
         log, shares = xp.empty((n, classes)), xp.asarray(gamma)
-        sums = list(ordered_map(lambda share: (share @ g, share @ h), list(shares.T), threads))
+        sums = class_sums(g, h, shares, threads)
         common = Common.of(sums, weights, sigma2, lattice, regularisation)
         sums = [(num + common.rho * common.mean, den + common.rho) for num, den in sums]
         apart = [num / xp.maximum(den, 1e-20) - common.mean for num, den in sums]

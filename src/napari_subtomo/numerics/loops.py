@@ -277,7 +277,11 @@ def left_out(
     Particles g, own (m, V), complex64, h, whitening (m, V); shares (m, c), in_common (m,); what classes have in common: mean (V,),
     complex64, share (V,); of classes numerator (c, V), complex64, denominator and least (c, V).
     """
-    voxels = g.shape[1]
+    classes, voxels = numerator.shape
+    x_of, y_of = np.empty((classes, voxels), np.float32), np.empty((classes, voxels), np.float32)
+    for c in range(classes):
+        for v in range(voxels):
+            x_of[c, v], y_of[c, v] = numerator[c, v].real, numerator[c, v].imag
     here = np.empty((8, TILE), np.float32)  # what is the same for all classes
     own_x, own_y, x, y, w, whiten, shared_x, shared_y = here
     for i in range(len(g)):
@@ -289,13 +293,15 @@ def left_out(
                 own_x[v], own_y[v], x[v], y[v] = own[i, at].real, own[i, at].imag, g[i, at].real, g[i, at].imag
                 w[v], whiten[v] = h[i, at], whitening[i, at]
                 shared_x[v], shared_y[v] = shared * (own_x[v] - w[v] * mean[at].real), shared * (own_y[v] - w[v] * mean[at].imag)
-            for c in range(len(numerator)):
+            for c in range(classes):
                 mine, part = shares[i, c], np.float32(0)
+                # lines of their own run on vectors
+                of_x, of_y = x_of[c, first : first + size], y_of[c, first : first + size]
+                divisor, floor = denominator[c, first : first + size], least[c, first : first + size]
                 for v in range(size):
-                    at = first + v
-                    without_x = numerator[c, at].real - mine * own_x[v] - shared_x[v]
-                    without_y = numerator[c, at].imag - mine * own_y[v] - shared_y[v]
-                    inverse = np.float32(1) / max(denominator[c, at] - mine * w[v], least[c, at])
+                    without_x = of_x[v] - mine * own_x[v] - shared_x[v]
+                    without_y = of_y[v] - mine * own_y[v] - shared_y[v]
+                    inverse = np.float32(1) / max(divisor[v] - mine * w[v], floor[v])
                     agree = np.float32(2) * (x[v] * without_x + y[v] * without_y)
                     part += (agree - w[v] * inverse * (without_x * without_x + without_y * without_y)) * inverse * whiten[v]
                 log[i, c] += part
