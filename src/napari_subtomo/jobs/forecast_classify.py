@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_subtomo.em.back_rotation import PARTS
+from napari_subtomo.em.basis import EIGEN, ROWS
 from napari_subtomo.em.class_shell import MOST, SPLITS, asked
 from napari_subtomo.em.class_shell import ROUNDS as HALVES_ROUNDS
 from napari_subtomo.em.memory import REMEDY, chunk, inserted, needs, remembered, streams
@@ -20,10 +21,12 @@ from napari_subtomo.jobs.rates import Rates
 from napari_subtomo.numerics.backend import expects_loops
 from napari_subtomo.options.classify import ClassifyOptions
 
-_COMPARED = 2.5e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
+_COMPARED = 1.7e-9  # seconds for a voxel of a particle and a class in a round of leave-one-out EM
 _ROUND = 3e-4  # seconds that a round takes besides for each class and what they share, whatever its particles
 _SETTLED = 0.15  # share of the rounds, for each class, after which EM has settled
-_SETTLED_HALVES = 0.75  # likewise for halves of the particles, with any number of classes: a class that is shared out wrongly takes longer
+_HALVES = 0.6  # likewise for halves of the particles with any number of classes
+_PAIRS = 0.9  # and where a class is asked whether it holds two
+_BETWEEN = 0.7  # functions that stand for a rotated reference, where such are found
 _DEVICE = 50.0  # times as fast as a thread are things on a GPU that are not products of matrices
 _BROAD, _REACHED = 1500.0, 0.04  # poses that hold a particle's posterior where it is broad: at most, and as a share of all
 _ADDED = 3e-10  # seconds for a voxel of a pose to be added to the sums of the maps
@@ -62,10 +65,10 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
             em += _em(some, told, ROUNDS, box, options.classes, rates) / shared_by(options.threads, facts.cores, some)
         if options.class_limit < 0:
             halves = [_voxels(shell) for shell in asked(finest, few, _voxels)]
-            em += SPLITS * _halves(few, halves, box, options.classes, rates) / shared_by(options.threads, facts.cores, SPLITS)
+            em += SPLITS * _halves(few, halves, box, options.classes, rates, _HALVES) / shared_by(options.threads, facts.cores, SPLITS)
             if options.classes > _FILLED:  # one is likely to spare: halves of the two largest are asked whether they hold two
                 large = few / _FILLED
-                em += 2 * FIRST * _halves(large, halves, box, 2, rates) / shared_by(options.threads, facts.cores, FIRST)
+                em += 2 * FIRST * _halves(large, halves, box, 2, rates, _PAIRS) / shared_by(options.threads, facts.cores, FIRST)
         clustering += em / _DEVICE if gpu else em
     seconds += sum(each_takes) + clustering
     # a repeat: both halves go through a few iterations with their classes, and label each other
@@ -117,9 +120,9 @@ def _em(n: float, voxels: float, rounds: int, box: int, classes: int, rates: Rat
     return (settled or min(1.0, _SETTLED * classes)) * rounds * (classes * n * voxels * _COMPARED + each)
 
 
-def _halves(n: float, several: list[float], box: int, classes: int, rates: Rates) -> float:
+def _halves(n: float, several: list[float], box: int, classes: int, rates: Rates, settled: float) -> float:
     """Seconds of leave-one-out EM of the two halves of n particles, for each number of voxels that is asked about."""
-    each = [2 * _em(n / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, classes, rates, _SETTLED_HALVES) for voxels in several]
+    each = [2 * _em(n / 2, voxels, HOT_ROUNDS + HALVES_ROUNDS, box, classes, rates, settled) for voxels in several]
     return sum(each) + sum(n * _masked(voxels, box, rates) for voxels in several)
 
 
@@ -170,6 +173,9 @@ def _search(step: Iteration, n: int, options: ClassifyOptions, facts: Facts, rat
     by_fold = shared_by(options.threads, facts.cores, step.folds)
     turned = step.rotations * step.voxels * (rates.points + step.references * (rates.values + 1e-8))
     products = 4.0 * n * step.functions * step.classes * step.rotations * step.voxels
+    count = step.classes * chunk(step)
+    if not gpu and n / step.folds * step.functions >= ROWS * count * (1 + EIGEN * count / step.voxels):
+        products *= _BETWEEN
     scores = n * step.shifts * step.classes * step.rotations * 1.2e-8
     phases = n * step.functions * step.voxels * 2e-9 * max(1.0, step.rotations / chunk(step))
     if gpu:
