@@ -371,7 +371,9 @@ MUTATIONS = (
     ),
     Mutation("peaks: turns the other way about", "em/peaks.py", "matrices[some].transpose(0, 2, 1)", "matrices[some]", PEAKS),
     Mutation("peaks: the other way", "em/peaks.py", "slope = c[:, 1:4] +", "slope = -c[:, 1:4] +", PEAKS),
-    Mutation("peaks: what is not known is likely", "em/peaks.py", "np.exp(-least)", "np.exp(-0.1 * least)", PEAKS),
+    Mutation(
+        "peaks: what is not known is likely", "em/peaks.py", "np.log(sums + np.exp(-least))", "np.log(sums + np.exp(-0.1 * least))", PEAKS
+    ),
     Mutation("steps coarser than the shells need", "em/poses.py", "math.ceil(RUNGS", "math.floor(RUNGS", STEPS),
     Mutation("grid not turned back to the poses", "em/poses.py", "ASIDE.T @ self.rotations", "ASIDE @ self.rotations", BESIDE),
     Mutation("search on the nodes of the grid", "em/poses.py", "[0.5, -0.35, 0.7]", "[0.0, 0.0, 0.0]", BESIDE),

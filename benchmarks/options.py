@@ -5,8 +5,8 @@
 
 A word is a variant: its name, and after the colon options of `classify` with commas between them. A sample: 80 particles of two species
 that differ in one domain, and 16 empty places, box 24, missing wedges of ±60° in two directions, orientations 8° and offsets 1 px off.
-`--tomograms 9 --noise 0.4` takes nine tomograms (an odd number, so that each holds both species) whose noise power differs by a
-log-normal factor of that spread. Index: adjusted Rand index between the two species among particles, and of all three kinds. Results,
+`--tomograms 9 --noise 0.4` takes nine tomograms whose noise power differs by a log-normal factor of that spread; with `--brightness`
+it is their signal that does. Index: adjusted Rand index between the two species among particles, and of all three kinds. Results,
 with every iteration's figures, go to benchmarks/options.json under the sample's and the variant's name.
 """
 
@@ -51,6 +51,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--spread", type=float, default=0.0, help="standard deviation of the log of the particles' scales")
     parser.add_argument("--tomograms", type=int, default=2)
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation of the log of the tomograms' noise power")
+    parser.add_argument("--brightness", type=float, default=0.0, help="standard deviation of the log of the tomograms' signal")
+    parser.add_argument("--error", type=float, default=8.0, help="of the orientations, degrees")
+    parser.add_argument("--offset", type=float, default=1.0, help="of the positions at most, pixels, in each direction")
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--empty", type=int, default=16)
     parser.add_argument("--iterations", type=int, default=12)
@@ -60,8 +63,12 @@ def main(words: list[str] | None = None) -> int:
     sample = (
         f"snr {asked.snr:g}, domain {asked.domain:g}, spread {asked.spread:g}, {asked.count} + {asked.empty}, {asked.iterations} iterations"
     )
-    if asked.tomograms != 2 or asked.noise:
+    if asked.error != 8 or asked.offset != 1:
+        sample += f", {asked.error:g} degrees and {asked.offset:g} px off"
+    if asked.tomograms != 2 or asked.noise or asked.brightness:
         sample += f", {asked.tomograms} tomograms, noise {asked.noise:g}"
+    if asked.brightness:
+        sample += f", brightness {asked.brightness:g}"
     kept = json.loads(asked.json.read_text()) if asked.json.is_file() else {}
     for seed in range(asked.seeds[0], asked.seeds[1] + 1):
         for word in asked.variants:
@@ -96,7 +103,8 @@ def run(asked: argparse.Namespace, seed: int, options: dict[str, Any]) -> list[d
     """Figures of every iteration of one run."""
     wedges = tuple(60.0 * t for t in range(asked.tomograms))
     shape = {"n": 24, "count": asked.count, "empty": asked.empty, "species": 2, "domain": asked.domain, "wedges": wedges}
-    world = em_world.simulate(**shape, snr=asked.snr, error=8.0, seed=seed, spread=asked.spread, noise=asked.noise)
+    spreads = {"spread": asked.spread, "noise": asked.noise, "brightness": asked.brightness}
+    world = em_world.simulate(**shape, snr=asked.snr, error=asked.error, offset=asked.offset, seed=seed, **spreads)
     setup = em_world.setup(world, **{**SHARED, "iterations": asked.iterations, "threads": asked.threads, "seed": seed, **options})
     there, found, labels = world.labels > 0, [], []
     for state, classes in iterate(setup, initial_state(setup), Silent()):

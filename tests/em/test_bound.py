@@ -44,7 +44,7 @@ class Exact:
             maps=np.repeat(state.maps, classes, axis=1),
             map_noise=np.zeros((classes, state.noise.shape[1])),
             noise=state.noise[:1] * np.array([[0.8], [1.6]]),
-            scales=np.array([0.6, 1.4]),
+            scales=np.array([0.6, 1.4])[self.setup.tomograms],
             log_fractions=self.fractions(np.append(np.full(classes, 0.8 / classes), 0.2)),
             last_shell=self.setup.lattice.last_shell - 1,
         )

@@ -119,7 +119,7 @@ def test_a_focus_mask_from_a_file_and_one_beside_the_particle(project: Path, wor
 
 
 def test_scales_of_particles_are_a_column_and_of_tomograms_their_means(project: Path, world: World) -> None:
-    folder, _ = em_files.classify(project, world, "Class3D/scales", particle_scales=True, iterations=2)
+    folder, _ = em_files.classify(project, world, "Class3D/scales", iterations=2)
     found = read_particles(folder.file("run_it002_data.star"))
     scales, names = found.floats(r.PARTICLE_SCALE), np.array(found.tomo_names)
     groups = read_star(folder.file("run_it002_model.star"))["model_groups"]
@@ -127,7 +127,7 @@ def test_scales_of_particles_are_a_column_and_of_tomograms_their_means(project: 
         groups.texts(r.GROUP_NAME), groups.floats(r.GROUP_SCALE_CORRECTION), groups.ints(r.GROUP_NR_PARTICLES), strict=True
     ):
         assert value == pytest.approx(scales[names == name].mean(), abs=1e-5) and count == (names == name).sum()
-    plain, _ = em_files.classify(project, world, "Class3D/plain", iterations=1)
+    plain, _ = em_files.classify(project, world, "Class3D/plain", particle_scales=False, iterations=1)
     assert not read_particles(plain.file("run_it001_data.star")).has(r.PARTICLE_SCALE)
 
 

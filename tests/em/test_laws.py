@@ -265,9 +265,13 @@ def test_quarter_turns_of_reference_mask_and_orientations_turn_the_result(framed
         assert labels == 1 and angles.max() < 0.01 and offset < 1e-3 and maps < 1e-3
 
 
-def test_any_common_rotation_turns_the_result_up_to_interpolation_at_fixed_poses(framed, monkeypatch):
-    """Data and weights of the particles, with the sharp edges of their wedges, are read between the nodes at other places: 4 % of a map."""
-    for labels, _, _, maps in compared(framed, OBLIQUE, rotate_volume, monkeypatch, align=False):
+def test_any_common_rotation_turns_the_result_up_to_interpolation_at_fixed_poses(monkeypatch):
+    """Data and weights of the particles, with the sharp edges of their wedges, are read between the nodes at other places: 4 % of a map.
+
+    Poses that are kept are those of a refinement. Where they are wrong, so are the grey scales of particles, and some are in between.
+    """
+    refined = world.simulate(n=24, count=27, snr=5.0, species=2, empty=6, error=1.0, offset=0.2, seed=7, domain=2.0)
+    for labels, _, _, maps in compared(refined, OBLIQUE, rotate_volume, monkeypatch, align=False):
         assert labels == 1 and maps < 0.05
 
 

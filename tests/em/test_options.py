@@ -87,19 +87,51 @@ def test_scales_of_tomograms_are_relions():
     )
 
 
-def test_scales_of_particles_are_drawn_to_their_tomogram_by_what_they_do_not_tell():
+@pytest.mark.parametrize(("spread", "power"), [(0.0, 20.0), (0.2, 20.0), (0.2, 2000.0)])
+def test_scales_of_particles_are_drawn_to_their_tomogram_by_what_they_do_not_tell(spread, power):
     rng = np.random.default_rng(4)
     n = 4000
-    for spread, power in ((0.0, 20.0), (0.2, 20.0), (0.2, 2000.0)):
-        truth = np.where(np.arange(n) < n // 2, 0.9, 1.1) + rng.normal(size=n) * spread
-        centre = np.where(np.arange(n) < n // 2, 0.9, 1.1)
-        own = truth + rng.normal(size=n) / np.sqrt(2 * power)
-        found = particle_scales(own * power, np.full(n, power), centre)
-        expected = centre + (truth - centre) if power == 2000 else None
-        best = np.sqrt(spread**2 / (1 + spread**2 * 2 * power))  # error of the posterior mean
-        assert np.sqrt(np.mean((found / found.mean() - truth / truth.mean()) ** 2)) <= 1.1 * best + 0.03
-        if expected is not None:
-            assert np.corrcoef(found, truth)[0, 1] > 0.99
+    tomograms = np.repeat([0, 1], n // 2)
+    truth = np.where(tomograms == 0, 0.9, 1.1) + rng.normal(size=n) * spread
+    own = truth + rng.normal(size=n) / np.sqrt(2 * power)
+    found = particle_scales(own * power, np.full(n, power), tomograms, np.ones(n))
+    best = np.sqrt(spread**2 / (1 + spread**2 * 2 * power))  # error of the posterior mean
+    assert np.sqrt(np.mean((found / found.mean() - truth / truth.mean()) ** 2)) <= 1.1 * best + 0.03
+    assert power < 2000 or np.corrcoef(found, truth)[0, 1] > 0.99
+
+
+def test_gold_beads_move_no_scale_and_keep_that_of_their_tomogram():
+    rng = np.random.default_rng(5)
+    n, power = 400, 50.0
+    bead = np.arange(n) % 4 == 3
+    bead[::5] = False
+    truth = 1 + 0.2 * rng.normal(size=n)
+    own = truth + rng.normal(size=n) / np.sqrt(2 * power)
+    plain = particle_scales(own * power, np.full(n, power), np.zeros(n, int), np.ones(n))
+    own[bead] = 8
+    strong = np.where(bead, 64 * power, power)  # as by a reference of beads
+    found = particle_scales(own * strong, strong, np.zeros(n, int), np.ones(n))
+    np.testing.assert_allclose(found[bead], np.median(found), rtol=0.05)
+    assert np.corrcoef(found[~bead], plain[~bead])[0, 1] > 0.99
+    assert np.std(found[~bead]) == pytest.approx(np.std(plain[~bead]), rel=0.3)
+
+
+def test_scales_of_tomograms_with_few_particles_are_drawn_to_one_and_empty_places_do_not_count():
+    rng = np.random.default_rng(6)
+    power, tomograms = 10.0, np.repeat(np.arange(40), 5)
+    own = 1 + rng.normal(size=200) / np.sqrt(2 * power)
+    assert np.std(particle_scales(own * power, np.full(200, power), tomograms, np.ones(200))) < 0.065  # half of what medians of five spread
+    bright = own + 0.5 * (tomograms % 2)
+    empty = np.arange(200) % 5 == 0
+    bright[empty] = 0
+    found = particle_scales(bright * power, np.full(200, power), tomograms, np.where(empty, 0.0, 1.0))
+    assert found[(tomograms % 2 == 1) & ~empty].mean() / found[(tomograms % 2 == 0) & ~empty].mean() > 1.3
+
+
+def test_no_scale_is_known_without_particles():
+    np.testing.assert_array_equal(particle_scales(np.zeros(3), np.zeros(3), np.zeros(3, int), np.ones(3)), 1)
+    np.testing.assert_array_equal(particle_scales(np.ones(3), np.ones(3), np.zeros(3, int), np.zeros(3)), 1)
+    np.testing.assert_array_equal(particle_scales(-np.ones(3), np.ones(3), np.zeros(3, int), np.ones(3)), 1)
 
 
 def test_scales_of_particles_follow_what_was_simulated():

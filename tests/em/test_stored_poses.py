@@ -35,7 +35,8 @@ def hard_case(particles, shell=6, **options):
     rng = np.random.default_rng(3)
     maps = state.maps * (1 + 0.1 * rng.standard_normal(state.maps.shape).astype(np.float32))
     map_noise = np.abs(state.map_noise + np.array([[0.02], [0.05]]) * (np.abs(np.fft.rfftn(maps[0, 0])) ** 2).mean())
-    state = replace(state, noise=noise, maps=maps, map_noise=map_noise, scales=np.array([0.8, 1.2]), last_shell=shell, temperature=1.5)
+    scales = np.array([0.8, 1.2])[setup.tomograms]
+    state = replace(state, noise=noise, maps=maps, map_noise=map_noise, scales=scales, last_shell=shell, temperature=1.5)
     return setup, state
 
 

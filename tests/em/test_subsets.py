@@ -14,6 +14,7 @@ from napari_subtomo.em.convergence import first_free
 from napari_subtomo.em.engine import initial_state, iterate, one_iteration
 from napari_subtomo.em.plan import iterations
 from napari_subtomo.em.prepare import prepare
+from napari_subtomo.em.seeding import judged_at_poses
 from napari_subtomo.em.stability import judge
 from napari_subtomo.em.start import rand_index
 from napari_subtomo.em.state import State, read_state, write_state
@@ -193,6 +194,18 @@ def test_classes_are_found_from_subsets(monkeypatch):
     assert rand_index(state.labels[there], many.labels[there]) > 0.9
 
 
+def test_particles_that_were_in_no_subset_of_the_classes_do_not_undo_them(monkeypatch):
+    monkeypatch.setattr(
+        subsets, "STAGES", ((2, 44, 0.0), (3, 8, 0.0))
+    )  # classes begin with 16 of 220, the others are still of the common one
+    many = world.simulate(n=16, count=200, snr=0.1, species=2, empty=20, error=5.0, seed=2, domain=1.5)
+    setup = world.setup(many, **OPTIONS | {"absolute_greyscale": True})
+    found = [state for state, _ in states(setup, last=6)]
+    assert [judged_at_poses(setup, state) for state in found] == [False, False, False, True, True, True]
+    there = many.labels > 0
+    assert rand_index(found[-1].labels[there], many.labels[there]) > 0.5
+
+
 def test_no_iteration_before_two_with_all_particles_counts_for_the_end(sample, few):
     assert first_free(world.setup(sample, **OPTIONS)) == 7
     assert first_free(world.setup(sample, **OPTIONS | {"fast_subsets": False})) == 4
@@ -216,7 +229,7 @@ def test_clustering_takes_the_particles_of_the_last_common_iteration(sample, few
 
 
 def test_a_tomogram_without_a_particle_in_a_subset_keeps_scale_and_noise(sample, monkeypatch):
-    setup = world.setup(sample, **OPTIONS, noise_by="tomogram")
+    setup = world.setup(sample, **OPTIONS, noise_by="tomogram", particle_scales=False)
     state = initial_state(setup)
     state = replace(state, scales=np.array([0.7, 1.3]), iteration=1, noise=state.noise * np.array([[1.0], [2.0]]))
     first = np.flatnonzero(setup.tomograms == 0)[:15]

@@ -34,7 +34,7 @@ def whole_work(particles, **options):
     state = initial_state(setup)
     optics = (np.arange(len(setup.prepared)) % 5 == 0).astype(np.int64)
     setup = replace(setup, particles=Particles(optics, setup.particles.group, setup.particles.fold))
-    state = replace(state, noise=np.concatenate([state.noise, 2.5 * state.noise]), scales=np.array([0.8, 1.2]))
+    state = replace(state, noise=np.concatenate([state.noise, 2.5 * state.noise]), scales=np.array([0.8, 1.2])[setup.tomograms])
     step = _e_step(setup, state, iteration_poses(setup, state, 1, Silent()), None, False)
     return Work(step, setup.prepared, _last_map_shell(setup, state), setup.mates, setup.options.assignment, 1)
 

@@ -71,11 +71,24 @@ class World:
 
 
 def simulate(
-    n=24, count=40, snr=0.5, species=2, empty=0, error=6.0, offset=1.0, seed=1, wedges=(0.0, 60.0), domain=0.9, spread=0.0, noise=0.0
+    n=24,
+    count=40,
+    snr=0.5,
+    species=2,
+    empty=0,
+    error=6.0,
+    offset=1.0,
+    seed=1,
+    wedges=(0.0, 60.0),
+    domain=0.9,
+    spread=0.0,
+    noise=0.0,
+    brightness=0.0,
 ):
     """Premultiplied particles X = W·A(RᵀK)·phase + noise with variance σ²W, white σ².
 
-    `spread` is that of the log of the particles' scales, `noise` that of the log of σ² from tomogram to tomogram.
+    `spread` is that of the log of the particles' scales, `noise` that of the log of σ² from tomogram to tomogram, `brightness` that of the
+    log of the signal from tomogram to tomogram. Each tomogram has particles of each species.
     """
     rng = np.random.default_rng([seed, 1])
     base = density(n)
@@ -89,7 +102,8 @@ def simulate(
     power = np.var(maps[0][soft_sphere(n, n * 0.3, 0) > 0])
     sigma = np.sqrt(power / snr)
     scales = np.exp(np.random.default_rng([seed, 8]).normal(size=total) * spread)
-    particles, tomogram = [], np.arange(total) % len(wedges)
+    particles, tomogram = [], np.arange(total) // species % len(wedges)
+    scales *= np.exp(brightness * np.random.default_rng([seed, 10]).normal(size=len(wedges)))[tomogram]
     sigma = sigma * np.exp(0.5 * noise * np.random.default_rng([seed, 9]).normal(size=len(wedges)))
     for i in range(total):
         weights = wedge(n, wedges[tomogram[i]])

@@ -279,7 +279,6 @@ def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.
         Of the particles themselves.
     reporter : Reporter
     """
-    # no particle has a share in these maps: nothing is left out
     mean = maps.maps.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
     state = replace(
         maps,
@@ -293,7 +292,7 @@ def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.
         frame_step=own.frame_step,
     )
     setup = in_frames(setup, state, reporter)
-    alone = replace(setup, particles=replace(setup.particles, fold=np.zeros_like(setup.particles.fold)))
+    alone = replace(setup, particles=replace(setup.particles, fold=np.zeros_like(setup.particles.fold)))  # has no share in the maps
     step = _e_step(alone, state, iteration_poses(alone, state, state.iteration + 1, reporter), None, False)
     _, results = search(step, alone.prepared, setup.options.threads, reporter)
     labels: npt.NDArray[np.int64] = results.posterior.argmax(axis=1) + 1
@@ -303,8 +302,10 @@ def labels_by(setup: Setup, maps: State, own: State, reporter: Reporter) -> npt.
 def score_particles(setup: Setup, state: State, reporter: Reporter) -> ParticleResults:
     """One E-step with the references of a state, as its next iteration would make it; nothing is learnt from it.
 
-    Without prior orientations all are searched again: other particles than those of the state may be scored.
+    Without prior orientations all are searched again. These may be other particles, without grey scales: all are compared at 1.
     """
+    if setup.options.particle_scales:
+        state = replace(state, scales=np.ones(len(setup.order)))
     state = replace(state, frames=np.zeros((0, 3, 3)), centres=np.zeros((0, 3)), frame_step=0.0)
     setup = in_frames(setup, state, reporter)
     step = _e_step(setup, state, iteration_poses(setup, state, state.iteration + 1, reporter), None, False)
@@ -368,7 +369,7 @@ def _next_state(
     references = constrained(setup, maximiser, maps, sums, spectrum, step.last_shell)
     maximiser = replace(maximiser, solvent=references.solvent)
     maps_of_classes, everything = own_maps(setup, maximiser, sums, spectrum)
-    scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr)
+    scales = state.scales if cross_correlation else next_scales(setup, shells, state, everything.ssnr, results.posterior)
     resolved = resolved_shell(everything.ssnr[: maximiser.last_shell + 1], setup.initial_shell)
     last_shell = int(np.clip(resolved, setup.initial_shell, min(state.last_shell + 1, setup.limit_shell)))
     total = np.einsum("nij,nj->ni", setup.frames, step.offsets_px + results.offset)

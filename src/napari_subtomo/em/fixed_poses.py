@@ -68,9 +68,10 @@ class FixedPoses:
         kept = np.flatnonzero(state.labels <= o.classes)
         voxels = lattice.prefix(last_shell)
         g, h = _aligned(setup, state, kept, voxels, device, reporter)
-        if o.particle_scales:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
-            scale = to_device(state.scales[kept].astype(np.float32)[:, None], device)
-            g, h = g * scale, h * scale**2
+        if len(state.scales) > 1:  # the same likelihoods with references of scale 1; else classes would begin as bright and dark ones
+            scale = to_device(state.scales[setup.particles.group[kept]].astype(np.float32)[:, None], device)
+            g *= scale
+            h *= scale**2
         maximiser = replace(setup.maximiser, solvent=state.solvent if state.solvent.size else None)
         spectra = np.ascontiguousarray(state.noise.astype(np.float32)[:, lattice.shell[:voxels]])  # a particle's values lie together
         noise = to_device(spectra[setup.particles.noise[kept]], device)

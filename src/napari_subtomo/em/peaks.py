@@ -174,7 +174,8 @@ def peaks(
     near = np.flatnonzero(moved >= 0)
     turned = rotations.places(which_rotation[of[near]], rotation[near])
     near, turned = near[turned >= 0], turned[turned >= 0]
-    held = np.exp(score[near] - score[begin][of[near]])
+    # less what those that are not among them have at most: whether one that has just as much is among them changes nothing
+    held = np.maximum(np.exp(score[near] - score[begin][of[near]]) - np.exp(-least), 0.0)
 
     def peak(neighbours: Neighbours, row: IntArray, places: IntArray) -> FloatArray:
         """Moves from the best pose, steps, shape (m, 3)."""
@@ -194,7 +195,7 @@ def _peak(neighbours: Neighbours, row: IntArray, sums: FloatArray, least: float)
     From the mean a Newton step within a radius (a trust region), so that the peak changes little where the sums change little: also
     where a posterior is flat, or its neighbours begin to be known.
     """
-    values, moves = np.log(np.maximum(sums, np.exp(-least))), neighbours.moves[row]
+    values, moves = np.log(sums + np.exp(-least)), neighbours.moves[row]
     mean: FloatArray = (sums[:, None] @ moves)[:, 0] / sums.sum(1, keepdims=True)
     c = (neighbours.fit[row] @ values[..., None])[..., 0]
     curvature = np.einsum("nm,mij->nij", c[:, 4:], _SQUARES)

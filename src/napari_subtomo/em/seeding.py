@@ -22,6 +22,7 @@ from napari_subtomo.em.outliers import with_outliers
 from napari_subtomo.em.start import ROUNDS, Common, alive, cluster, leave_one_out
 from napari_subtomo.em.state import State
 from napari_subtomo.em.subdivision import subdivided
+from napari_subtomo.em.subsets import last_of_subsets
 from napari_subtomo.em.temperature import uncertainty
 from napari_subtomo.numerics.backend import namespace, to_host
 from napari_subtomo.options.classify import ClassifyOptions
@@ -70,14 +71,16 @@ def at_poses(options: ClassifyOptions, n: int, iteration: int, first: int) -> bo
 def judged_at_poses(setup: Setup, state: State) -> bool:
     """Whether the iteration after a state judges classes at best poses: not before these are known, and seldom where classes have settled.
 
-    It does where it may be the one after which a job stops.
+    It does where it may be the one after which a job stops. After subsets, particles that were in none of the last of them have labels and
+    poses of long ago, or of the common class: the first iteration with all of them compares them with the references, and judges nothing.
     """
     o, iteration = setup.options, state.iteration + 1
-    if searches_everywhere(setup, state):
+    subsets = last_of_subsets(o, len(setup.order))
+    if searches_everywhere(setup, state) or (subsets and iteration <= subsets + 1):
         return False
     if o.stop_when_converged and state.quiet + 1 >= PATIENCE and len(state.judgement):
         return True
-    due = at_poses(o, len(setup.order), iteration, setup.first_of_classes)
+    due = at_poses(o, len(setup.order), iteration, max(setup.first_of_classes, subsets + 2 if subsets else 0))
     return due and (not state.settled or iteration - state.judged >= SELDOM or iteration == o.iterations)
 
 

@@ -55,7 +55,7 @@ def classify_costs(options: ClassifyOptions, facts: Facts, rates: Rates) -> Cost
         clustering = some * _turned(box, _voxels(finest), rates, 2, gpu) / threads
         for i, step in enumerate(steps[first + 1 :], first + 1):
             due = (i - first) % SELDOM == 1 or i == len(steps) - 1  # classes that have settled are judged seldom
-            if at_poses(options, n, i + 1, first + 1) and step.particles == n and due:
+            if at_poses(options, n, i + 1, first + 1) and min(step.particles, steps[i - 1].particles) == n and due:
                 each_takes[i] += n * _judged(step, box, pixel, options, facts, rates, gpu) / threads
         starts = shared_by(options.threads, facts.cores, options.restarts)
         told = min(_told_by(last, box, pixel, options), _voxels(finest))

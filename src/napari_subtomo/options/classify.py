@@ -22,6 +22,7 @@ RELION: Mapping[str, Any] = {
     "restarts": 1,
     "auto_mask": False,
     "classes_at_poses": 0,
+    "particle_scales": False,
 }
 
 
@@ -329,7 +330,11 @@ class ClassifyOptions(EMOptions):
         group="Advanced",
     )
     particle_scales: bool = option(
-        False, "Fit a grey scale for each particle, drawn to that of its tomogram.", title="Scale of each particle?", group="Advanced"
+        True,
+        "Fit a grey scale for each particle, drawn to that of its tomogram; if not, one for each tomogram, as RELION does. "
+        "Particles that differ in brightness would else fall into bright and dark classes.",
+        title="Scale of each particle?",
+        group="Advanced",
     )
     repeats: int = option(
         1,
